@@ -1,0 +1,1 @@
+"""The lives of parent and child orders, and what a slicer may see: pure."""

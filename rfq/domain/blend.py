@@ -1,0 +1,129 @@
+"""How much of the block at the quotes, how much to work: the least expected cost over every exact split."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from rfq.domain.auction import RankedQuote
+from rfq.domain.award import Allocation
+from rfq.domain.errors import BadInput
+from rfq.domain.values import NO_LOTS, Frozen, Price, Quantity, Side
+
+MOST_QUOTES = 10
+"""Quotes beyond the ten best are not weighed: they could only win by refusals, and then they are ranked anew."""
+
+
+class ResidualCurve(Frozen, frozen=True):
+    """Expected cost of working a residual, as a table: `cost[i]` (bps of arrival x lots) of working `lots[i]`.
+
+    Piecewise linear between the points, which start at (0, 0). `low` and `high` bound the cost at the same lots.
+    """
+
+    lots: tuple[Quantity, ...]
+    cost: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.lots) < 2 or len(self.lots) != len(self.cost) or self.lots[0] != 0 or self.cost[0] != 0:
+            raise BadInput("residual curve", self.lots, "must start at (0, 0) and hold at least two points")
+        if any(b <= a for a, b in zip(self.lots, self.lots[1:], strict=False)):
+            raise BadInput("residual curve lots", self.lots, "must rise strictly")
+
+    def at(self, quantity: int) -> float:
+        """Expected cost of working `quantity` lots, in bps x lots. Beyond the table the last slope goes on."""
+        i = next((i for i in range(1, len(self.lots)) if self.lots[i] >= quantity), len(self.lots) - 1)
+        slope = (self.cost[i] - self.cost[i - 1]) / (self.lots[i] - self.lots[i - 1])
+        return self.cost[i - 1] + slope * (quantity - self.lots[i - 1])
+
+
+class Split(Frozen, frozen=True):
+    """What to take at which quotes, and what is left to work. Costs in bps of arrival x lots."""
+
+    allocations: tuple[Allocation, ...]
+    residual: Quantity
+    quote_cost: float
+    residual_cost: float
+
+    @property
+    def cost(self) -> float:
+        return self.quote_cost + self.residual_cost
+
+    @property
+    def lots(self) -> Quantity:
+        return Quantity(sum(a.quantity for a in self.allocations))
+
+
+def split(
+    ranked: Sequence[RankedQuote],
+    quantity: Quantity,
+    side: Side,
+    arrival: Price,
+    *,
+    residual: ResidualCurve | None,
+    least: Quantity = NO_LOTS,
+    max_winners: int = 3,
+) -> Split:
+    """The cheapest split of `quantity` lots over the quotes and the residual.
+
+    With no `residual` curve nothing is worked: the quotes take as much as they can. `least` lots must trade at quotes,
+    or none do. Ties go to more at the quotes, then to the better-ranked dealers. Exact over all sets of at most
+    `max_winners` of the ten best quotes, minimum quantities included: within a set the better price is filled first,
+    and the amount taken is tried at every point where the marginal cost of the residual can cross a quote's price.
+    """
+    nothing = Split((), quantity if residual else NO_LOTS, 0.0, residual.at(quantity) if residual else 0.0)
+    best = None if least else nothing
+    for size in range(1, max_winners + 1):
+        for chosen in combinations(ranked[:MOST_QUOTES], size):
+            floor = sum(q.min_quantity for q in chosen)
+            most = min(quantity, sum(q.quantity for q in chosen))
+            if max(floor, least) > most:
+                continue
+            for taken in _amounts(chosen, quantity, max(floor, least, size), most, residual):
+                found = _fill(chosen, taken, quantity, side, arrival, residual)
+                if best is None or _key(found, quantity, residual) < _key(best, quantity, residual):
+                    best = found
+    return best or nothing
+
+
+def _key(found: Split, quantity: Quantity, residual: ResidualCurve | None) -> tuple[float, float, int]:
+    if residual is None:  # What is not taken is simply not done: take most, then cheapest.
+        return (quantity - found.lots, round(found.cost, 6), len(found.allocations))
+    return (round(found.cost, 6), quantity - found.lots, len(found.allocations))
+
+
+def _amounts(
+    chosen: Sequence[RankedQuote], quantity: Quantity, lowest: int, most: int, residual: ResidualCurve | None
+) -> list[int]:
+    """Where the best amount at these quotes can lie: the cost is linear between these points."""
+    if lowest > most:
+        return []
+    points = {lowest, most}
+    if residual is not None:
+        points.update(quantity - lots for lots in residual.lots)
+        reach = sum(q.min_quantity for q in chosen)
+        for quote in chosen:
+            reach += quote.quantity - quote.min_quantity
+            points.add(reach)
+    return sorted(p for p in points if lowest <= p <= most)
+
+
+def _fill(
+    chosen: Sequence[RankedQuote],
+    taken: int,
+    quantity: Quantity,
+    side: Side,
+    arrival: Price,
+    residual: ResidualCurve | None,
+) -> Split:
+    spare = taken - sum(q.min_quantity for q in chosen)
+    allocations: list[Allocation] = []
+    cost = 0.0
+    for quote in chosen:
+        extra = min(spare, quote.quantity - quote.min_quantity)
+        spare -= extra
+        lots = Quantity(quote.min_quantity + extra)
+        if lots:
+            allocations.append(Allocation(quote.quote_id, quote.revision, quote.dealer_id, quote.price, lots))
+            cost += side.sign * (quote.price - arrival) / arrival * 1e4 * lots
+    rest = Quantity(quantity - taken) if residual else NO_LOTS
+    return Split(tuple(allocations), rest, cost, residual.at(rest) if residual else 0.0)

@@ -1,0 +1,46 @@
+"""Whom to ask: the scores, the decision and its propensities, as they are stored and explained."""
+
+from rfq.domain.values import DealerId, Frozen
+
+
+class DealerScore(Frozen, frozen=True):
+    """What the models expect of one dealer for one request. Costs in bps of mid, positive when worse for the desk."""
+
+    dealer_id: DealerId
+    response_probability: float
+    quote_cost_bps: tuple[float, ...]
+    """Quantiles of the quote's cost given a response, at `QUANTILES`, never crossing."""
+    leakage_bps: float
+    """Expected adverse move caused by asking and not hitting."""
+    fade_probability: float
+    reasons: dict[str, float]
+    """Largest feature contributions, feature name -> bps of expected cost."""
+    fallback: str = ""
+    """Why a prior was used instead of the model, if so."""
+
+
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
+
+class Selection(Frozen, frozen=True):
+    """The ranking, and the set chosen. `curve_bps[k]` is the expected all-in cost of asking the k best (0 = none)."""
+
+    ranking: tuple[DealerScore, ...]
+    chosen: tuple[DealerId, ...]
+    propensities: dict[DealerId, float]
+    """Probability with which each dealer of the panel was to be asked, under the logged randomisation."""
+    curve_bps: tuple[float, ...]
+    model_version: str
+    seed: int
+    explored: tuple[DealerId, ...] = ()
+    """Those among the chosen who owe their place to randomisation."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def marginal_bps(self) -> tuple[float, ...]:
+        """Saving expected from each further dealer, in bps: positive while asking one more pays."""
+        return tuple(a - b for a, b in zip(self.curve_bps, self.curve_bps[1:], strict=False))
+
+    @property
+    def expected_cost_bps(self) -> float:
+        return self.curve_bps[min(len(self.chosen), len(self.curve_bps) - 1)]
