@@ -79,7 +79,10 @@ class Venue(Protocol):
     async def cancel(self, child_id: ChildId) -> None: ...
 
     async def status(self, child_id: ChildId) -> None:
-        """Asks for the order's state: answered by a report (acknowledged with leaves, its end, or unknown)."""
+        """Asks what became of an order: every fill of it is reported again under its own execution id, then its state
+
+        (acknowledged with its leaves, its end, or unknown).
+        """
         ...
 
 

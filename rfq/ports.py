@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from rfq.domain.award import Auction, Award
 from rfq.domain.blend import ResidualCurve
-from rfq.domain.events import AnyEvent, Notice, OrderEvent, Stamped
+from rfq.domain.events import AnyEvent, BreakFound, Notice, OrderEvent, Stamped
 from rfq.domain.fill import Fill, MarkOut
 from rfq.domain.order import ParentOrder
 from rfq.domain.quote import Lift, Quote, QuoteSide, Request
@@ -170,7 +170,14 @@ class DealerGateway(Protocol):
         ...
 
     async def ask(self, requests: Sequence[Request]) -> frozenset[RequestId]:
-        """Sends requests; returns those that reached their dealer's line. Sending one twice is harmless."""
+        """Sends requests; returns those that reached their dealer's line. Sending one twice is harmless.
+
+        Each is kept open, and sent again when its dealer reconnects, until its deadline or `withdraw`.
+        """
+        ...
+
+    def reopen(self, requests: Sequence[Request]) -> None:
+        """After a restart: requests that are still open, to be sent when their dealers connect."""
         ...
 
     async def lift(self, lift: Lift) -> None:
@@ -251,11 +258,15 @@ class ResidualCost(Protocol):
 class OrderStore(Protocol):
     """Where the router records what happens to its orders: the RFQ's own stream."""
 
-    async def record(self, *events: OrderEvent) -> None:
-        """Durable on return. Raises StoreUnavailable or LeaseLost: take no new risk then."""
+    async def record(self, events: Sequence[OrderEvent | BreakFound], touched: Sequence[object]) -> None:
+        """Durable on return. `touched` are the parent and child nouns as they stand after the events.
+
+        Raises StoreUnavailable or LeaseLost: take no new risk then. Raises Inconsistent or IllegalTransition with
+        nothing recorded.
+        """
         ...
 
-    def record_soon(self, *events: OrderEvent) -> None:
+    def record_soon(self, events: Sequence[OrderEvent | BreakFound], touched: Sequence[object]) -> None:
         """Folded now, durable with the next record: for facts that no new risk hangs on."""
         ...
 
@@ -264,7 +275,11 @@ class Working(Protocol):
     """A parent order being worked."""
 
     async def done(self) -> None:
-        """Returns when the parent is done and every child is over."""
+        """Returns when the parent is done and every child is over.
+
+        Raises NeedsPerson when a venue will not say what became of a child, and what the OrderStore raised when it
+        failed: the order is then left as recorded, to be resumed.
+        """
         ...
 
     async def cancel(self, reason: str) -> None:

@@ -33,6 +33,18 @@ class NotFound(PeerFault):
         self.noun, self.identity = noun, identity
 
 
+class KeyReused(PeerFault):
+    """An Idempotency-Key came again with another body."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key!r} was used before with another body")
+        self.key = key
+
+
+class NoNewRisk(Refusal):
+    """The kill switch is thrown or the database is away: nothing that adds risk is begun."""
+
+
 class NotAllowed(Refusal):
     """The caller is known, and its role does not permit this."""
 
@@ -79,6 +91,10 @@ class StreamConflict(OurFault):
 
 class LeaseLost(OurFault):
     """Another engine owns this RFQ now (a newer fencing epoch is recorded). Stop; change nothing."""
+
+
+class NeedsPerson(OurFault):
+    """Something can only be settled by a person with evidence, such as an order a venue will not account for."""
 
 
 class PeerGone(PeerFault):
