@@ -1,4 +1,4 @@
-"""A study world that writes dealer history quickly: the declared dealers, a desk's habits, a price with drift.
+"""A study world that writes dealer history quickly: declared dealers, a desk's habits, a drifting price.
 
 One process, no sockets and no book: mark-outs are a leakage kernel plus sector drift (seen through a control)
 plus noise. It exists to train and to judge the dealer models; its truth is returned apart from the rows.
@@ -17,9 +17,11 @@ from dealers.behaviour_traits import DealerTraits, Quoting, RequestView, Silence
 from dealers.panel import SECTORS, default_panel
 from ml.outcomes import MARK_OUT_S, Answer, Asked, Outcome, RequestFacts
 from rfq.domain.errors import BadInput
-from rfq.domain.values import DealerId, Instrument, Price, Quantity, RfqId, Side, Symbol, TickBand
+from rfq.domain.values import Instrument, Price, Quantity, RfqId, Side, Symbol, TickBand
 
 DAY_S = 23_400.0
+DISCLOSED_REST = 0.4
+"""Share of the block to be worked beside the auction, where dealers are told."""
 START = dt.datetime(2026, 1, 5, 14, 30, tzinfo=dt.UTC)
 
 
@@ -46,16 +48,12 @@ class StudyTerms(msgspec.Struct, frozen=True, kw_only=True):
 class StudyWorld:
     """Instruments, dealers and a desk, advancing request by request from one seed."""
 
-    def __init__(
-        self, seed: int, terms: StudyTerms = StudyTerms(), panel: Sequence[DealerTraits] = ()
-    ) -> None:
+    def __init__(self, seed: int, terms: StudyTerms | None = None, panel: Sequence[DealerTraits] = ()) -> None:
         """Raises BadInput where fewer dealers exist than are to be asked."""
-        self.terms = terms
+        self.terms = terms = terms or StudyTerms()
         self.panel = tuple(panel) or default_panel(seed, terms.dealers)
         if not 1 <= terms.least <= terms.most <= len(self.panel):
-            raise BadInput(
-                "most", terms.most, f"must be from least (at least 1) to {len(self.panel)} dealers"
-            )
+            raise BadInput("most", terms.most, f"must be from least (at least 1) to {len(self.panel)} dealers")
         purposes = ("desk", "dealers", "market", "opening")
         streams = np.random.SeedSequence(seed).spawn(len(purposes))
         self._desk, self._dealing, self._market, opening = (np.random.default_rng(s) for s in streams)
@@ -77,17 +75,15 @@ class StudyWorld:
         chosen, propensities = self._choose(SECTORS.index(facts.sector))
         view = self._view(facts, instrument, len(chosen) - 1, signal_bps)
         asked, quotes = self._ask(chosen, propensities, view, facts)
-        lots_left, asked = self._award(asked, quotes, view, facts)
+        asked = self._award(asked, quotes, view, facts)
         moved_bps = self._mark_out(asked, view, facts, sector_bps)
         error = 1.0 + self.terms.control_noise * float(self._market.standard_normal())
         return Outcome(
             rfq=RfqId(f"study-{number:06d}"),
             facts=facts,
-            closed_at=self.now + dt.timedelta(seconds=2 * facts.window_s),
             asked=asked,
-            filled_share=1.0 - lots_left / view.quantity,
             mark_out_bps=moved_bps,
-            control_bps=facts.side.sign * sector_bps * error,
+            control_bps=facts.sign * sector_bps * error,
         )
 
     def expected_leakage_bps(self, dealer: int, facts: RequestFacts) -> float:
@@ -118,7 +114,6 @@ class StudyWorld:
         noise = volatility * share * float(market.standard_normal())
         side = Side.BUY if desk.random() < 0.5 else Side.SELL
         size = float(np.clip(math.exp(math.log(0.04) + 0.9 * desk.standard_normal()), 0.002, 0.4))
-        drift = 0.4 * volatility * math.sqrt(600 / DAY_S) * float(market.standard_normal())
         facts = RequestFacts(
             at=self.now,
             symbol=instrument.symbol,
@@ -130,18 +125,14 @@ class StudyWorld:
             spread_bps=instrument.spread_bps * math.sqrt(regime),
             usual_volatility_bps=instrument.volatility_bps,
             usual_spread_bps=instrument.spread_bps,
-            drift_bps=side.sign * drift,
             window_s=float(desk.choice([5.0, 10.0, 20.0])),
             anonymous=bool(desk.random() < 0.4),
-            residual_share=float(desk.choice([0.0, 0.3, 0.6])) if desk.random() < 0.3 else None,
+            residual_disclosed=bool(desk.random() < 0.3),
         )
         return facts, instrument, sector_bps + 0.5 * noise, sector_bps
 
-    def _view(
-        self, facts: RequestFacts, instrument: Instrument, rivals: int, belief_bps: float
-    ) -> RequestView:
+    def _view(self, facts: RequestFacts, instrument: Instrument, rivals: int, belief_bps: float) -> RequestView:
         lots = Quantity(max(1, int(facts.size * instrument.adv)))
-        told = facts.residual_share
         return RequestView(
             instrument=instrument.but(spread_bps=facts.spread_bps),
             side=None if facts.two_way else facts.side,
@@ -150,7 +141,7 @@ class StudyWorld:
             volatility_bps=facts.volatility_bps,
             time_left_s=facts.window_s,
             competitors=rivals,
-            residual=None if told is None else Quantity(int(told * lots)),
+            residual=Quantity(int(DISCLOSED_REST * lots)) if facts.residual_disclosed else None,
             desk=None if facts.anonymous else "study desk",
             belief_bps=belief_bps,
         )
@@ -182,14 +173,14 @@ class StudyWorld:
         for place, (index, propensity) in enumerate(zip(chosen, propensities, strict=True)):
             dealer = self.dealers[index]
             plan = dealer.on_request(view, self._dealing)
-            row = Asked(dealer=dealer.id, propensity=propensity, answer=Answer.SILENT)
+            row = Asked(dealer=dealer.id, propensity=propensity, answer=Answer.NONE)
             if not isinstance(plan, Silence) and plan.delay_s <= facts.window_s:
-                row = row.but(answer=Answer.DECLINED, response_s=plan.delay_s)
+                row = row.but(response_s=plan.delay_s)
                 if isinstance(plan, Quoting):
                     price = plan.offer if facts.side is Side.BUY else plan.bid
                     lots = plan.offer_quantity if facts.side is Side.BUY else plan.bid_quantity
                     assert price is not None
-                    cost = facts.side.sign * (price - view.mid) / view.mid * 1e4
+                    cost = facts.sign * (price - view.mid) / view.mid * 1e4
                     row = row.but(answer=Answer.QUOTED, cost_bps=cost, quoted_size=lots / view.instrument.adv)
                     quotes.append((cost, place, plan))
             asked.append(row)
@@ -201,9 +192,10 @@ class StudyWorld:
         quotes: list[tuple[float, int, Quoting]],
         view: RequestView,
         facts: RequestFacts,
-    ) -> tuple[int, tuple[Asked, ...]]:
+    ) -> tuple[Asked, ...]:
         """Lifts the best quotes, three at most, while they beat the going rate; counts hit rates for the desk."""
         sector, names = SECTORS.index(facts.sector), {d.id: i for i, d in enumerate(self.dealers)}
+        side = Side.BUY if facts.sign > 0 else Side.SELL
         left, winners = int(view.quantity), 0
         going_bps = facts.spread_bps / 2 + 0.45 * facts.volatility_bps * math.sqrt(facts.size)
         for row in asked:
@@ -213,21 +205,17 @@ class StudyWorld:
                 break
             index = names[asked[place].dealer]
             dealer = self.dealers[index]
-            drift = (
-                facts.volatility_bps
-                * math.sqrt(facts.window_s / DAY_S)
-                * float(self._market.standard_normal())
-            )
+            drift = facts.volatility_bps * math.sqrt(facts.window_s / DAY_S) * float(self._market.standard_normal())
             moved = Price(round(view.mid * (1 + drift / 1e4)))
-            said = dealer.answer_lift(quote, facts.side, view.mid, moved, facts.volatility_bps, self._dealing)
+            said = dealer.answer_lift(quote, side, view.mid, moved, facts.volatility_bps, self._dealing)
             asked[place] = asked[place].but(lifted=True, confirmed=said.confirmed)
             if not said.confirmed:
                 continue
-            lots = min(left, quote.offer_quantity if facts.side is Side.BUY else quote.bid_quantity)
+            lots = min(left, quote.offer_quantity if side is Side.BUY else quote.bid_quantity)
             left, winners = left - lots, winners + 1
             self._won[index, sector] += 1.0
-            dealer.after_winning(view.instrument, facts.side, Quantity(lots), self._dealing)
-        return left, tuple(asked)
+            dealer.after_winning(view.instrument, side, Quantity(lots), self._dealing)
+        return tuple(asked)
 
     def _mark_out(
         self, asked: tuple[Asked, ...], view: RequestView, facts: RequestFacts, sector_bps: float
@@ -236,10 +224,8 @@ class StudyWorld:
         terms, rng = self.terms, self._market
         names = {d.id: d for d in self.dealers}
         sigma, adv = facts.volatility_bps, view.instrument.adv
-        total = facts.side.sign * sector_bps
-        total += (
-            sigma * math.sqrt((1 - terms.sector_share) * MARK_OUT_S / DAY_S) * float(rng.standard_normal())
-        )
+        total = facts.sign * sector_bps
+        total += sigma * math.sqrt((1 - terms.sector_share) * MARK_OUT_S / DAY_S) * float(rng.standard_normal())
         for row in asked:
             dealer = names[row.dealer]
             if row.lifted and row.confirmed:
@@ -266,7 +252,3 @@ def _instruments(rng: np.random.Generator) -> Iterator[Instrument]:
                 spread_bps=float(5 * math.exp(0.4 * rng.standard_normal())),
                 sector=sector,
             )
-
-
-def dealer_ids(world: StudyWorld) -> tuple[DealerId, ...]:
-    return tuple(traits.dealer for traits in world.panel)

@@ -1,0 +1,102 @@
+"""From raw facts to the feature matrix: one function, used in training and live alike.
+
+Rows are (number asked, dealer) pairs, columns are FEATURES. Nothing enters that a desk could not know at the
+moment of asking.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml import memory as remembered
+from ml.memory import DealerState, PanelMemory
+from ml.outcomes import SETTLE_S, RequestFacts
+from rfq.domain.values import DealerId
+
+REQUEST_FEATURES = (
+    "log_size",
+    "log_volatility",
+    "volatility_now",
+    "spread_now",
+    "spread_per_volatility",
+    "two_way",
+    "anonymous",
+    "residual_disclosed",
+    "log_window",
+    "log_asked",
+)
+
+DEALER_FEATURES = (
+    "asked",
+    "answer_rate",
+    "sector_answer_rate",
+    "pace",
+    "cost",
+    "sector_cost",
+    "cost_spread",
+    "axe",
+    "flow",
+    "win_rate",
+    "fade_rate",
+    "quoted_size",
+    "size_of_usual",
+    "lost_move",
+    "idle_days",
+)
+
+FEATURES = REQUEST_FEATURES + DEALER_FEATURES
+
+RULES = "1"
+"""Version of how features are computed; raise it with any change of meaning."""
+
+
+def schema_hash() -> str:
+    """Names, order and the constants that give them meaning: a model fits only features of the same hash."""
+    constants = [remembered.DEPTH, remembered.LOOKBACK_S, remembered.HALF_LIFE_S, remembered.RECENT_S, SETTLE_S]
+    return hashlib.sha256(json.dumps([FEATURES, constants, RULES]).encode()).hexdigest()[:16]
+
+
+def features(
+    facts: RequestFacts, dealers: Sequence[DealerId], memory: PanelMemory, asked: Sequence[int]
+) -> tuple[NDArray[np.float32], DealerState]:
+    """The matrix of shape (len(asked), len(dealers), len(FEATURES)), and the state that it was made from.
+
+    `asked` lists the numbers of dealers asked to be considered: one in training, several when choosing.
+    """
+    state = memory.state(dealers, facts, SETTLE_S)
+    matrix = np.empty((len(asked), len(dealers), len(FEATURES)), dtype=np.float32)
+    matrix[:, :, 0] = math.log(facts.size)
+    matrix[:, :, 1] = math.log(facts.volatility_bps)
+    matrix[:, :, 2] = math.log(facts.volatility_bps / facts.usual_volatility_bps)
+    matrix[:, :, 3] = math.log(facts.spread_bps / facts.usual_spread_bps)
+    matrix[:, :, 4] = math.log(facts.spread_bps / facts.volatility_bps)
+    matrix[:, :, 5] = facts.two_way
+    matrix[:, :, 6] = facts.anonymous
+    matrix[:, :, 7] = facts.residual_disclosed
+    matrix[:, :, 8] = math.log(facts.window_s)
+    matrix[:, :, 9] = np.log(np.asarray(asked, dtype=np.float64))[:, None]
+    first = len(REQUEST_FEATURES)
+    columns = (
+        np.log1p(state.asked),
+        state.answer_rate,
+        state.sector_answer_rate,
+        state.pace,
+        state.cost,
+        state.sector_cost,
+        state.cost_spread,
+        state.axe,
+        state.flow,
+        state.win_rate,
+        state.fade_rate,
+        np.log(state.quoted_size),
+        math.log(facts.size) - np.log(state.quoted_size),
+        state.lost_move,
+        state.idle_days,
+    )
+    for offset, column in enumerate(columns):
+        matrix[:, :, first + offset] = column
+    return matrix, state
