@@ -34,6 +34,8 @@ class Leakage(msgspec.Struct, frozen=True):
     """tau and the uncertainty of mu together."""
     hidden: float
     """theta of a dealer asked without being shown the side, common to all."""
+    unrelated_terms: tuple[float, float, float]
+    """Intercept, control and winners' hedging: moves that losers did not cause."""
     noise: float
     """Standard deviation of a mark-out that asking does not explain, in daily volatilities."""
     auctions: int
@@ -42,6 +44,12 @@ class Leakage(msgspec.Struct, frozen=True):
         """Expected adverse move from asking each dealer and not hitting it; never below 0."""
         thetas = [self.hidden if facts.two_way else self.theta.get(d, self.peers) for d in dealers]
         return np.maximum(0.0, thetas) * leak_scale_bps(facts)
+
+    def unrelated(self, outcome: Outcome) -> float:
+        """The part of an auction's mark-out that its losers did not cause, in daily volatilities."""
+        intercept, control, hedging = self.unrelated_terms
+        move = (outcome.control_bps or 0.0) / outcome.facts.volatility_bps
+        return intercept + control * move + hedging * _hedged(outcome)
 
     def interval_bps(self, facts: RequestFacts, dealer: DealerId, widths: float = 1.645) -> tuple[float, float]:
         """Posterior interval of a dealer's leakage, 90% by default."""
@@ -83,6 +91,7 @@ def fit_leakage(outcomes: Sequence[Outcome]) -> Leakage:
         peers=mu,
         peers_spread=math.sqrt(tau2 + tau2 / count),
         hidden=float(mean[count + 3]),
+        unrelated_terms=(float(mean[count]), float(mean[count + 1]), float(mean[count + 2])),
         noise=math.sqrt(noise2),
         auctions=len(usable),
     )
@@ -98,13 +107,15 @@ def _design(outcomes: Sequence[Outcome], column: Mapping[DealerId, int]) -> tupl
         assert outcome.mark_out_bps is not None and outcome.control_bps is not None
         root = math.sqrt(facts.size)
         for asked in outcome.asked:
-            if not asked.lost:
-                design[row, count + 2] += math.sqrt(asked.quoted_size or facts.size / 3)
-            elif facts.two_way:
-                design[row, count + 3] += root
-            else:
-                design[row, column[asked.dealer]] += root
+            if asked.lost:
+                design[row, count + 3 if facts.two_way else column[asked.dealer]] += root
         design[row, count] = 1.0
+        design[row, count + 2] = _hedged(outcome)
         design[row, count + 1] = outcome.control_bps / facts.volatility_bps
         moves[row] = outcome.mark_out_bps / facts.volatility_bps
     return design, moves
+
+
+def _hedged(outcome: Outcome) -> float:
+    """Sum over the winners of sqrt(quantity / ADV): what their hedging moves the mid by, up to a factor."""
+    return sum(math.sqrt(a.quoted_size or outcome.facts.size / 3) for a in outcome.asked if not a.lost)

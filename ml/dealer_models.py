@@ -1,0 +1,130 @@
+"""What to expect of each dealer for one request: response, quote, leakage and fade, for a whole panel at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+
+from ml import registry
+from ml.features import FEATURES, features, schema_hash
+from ml.leakage import Leakage, leak_scale_bps
+from ml.memory import PanelMemory, reference_cost_bps
+from ml.outcomes import RequestFacts
+from ml.quote_model import Margin, relative_quantiles
+from ml.registry import Manifest
+from ml.response_model import response_probability
+from rfq.domain.selection import QUANTILES
+from rfq.domain.values import DealerId
+
+Array = NDArray[np.float64]
+
+KIND = "dealers"
+UNSEEN_WIDENING = 1.3
+"""A dealer never asked looks average to the models: its quantiles are spread by this about their middle."""
+MEDIAN = QUANTILES.index(0.5)
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """Expectations for A numbers asked and D dealers. Costs in bps of mid, positive when worse for the desk."""
+
+    dealers: tuple[DealerId, ...]
+    asked: tuple[int, ...]
+    response: Array
+    """Probability of a quote, (A, D)."""
+    cost_bps: Array
+    """Quantiles at QUANTILES given a quote, (A, D, Q), rising along Q."""
+    leakage_bps: Array
+    """Adverse move expected from asking and not hitting, (A, D)."""
+    fade: Array
+    """Probability that a lift is refused, (D,)."""
+    quoted_size: Array
+    """Usual quantity quoted as a share of ADV, (D,)."""
+    seen: NDArray[np.bool_]
+    """Whether the dealer was asked within the lookback, (D,)."""
+    x: NDArray[np.float32]
+
+
+class DealerModels:
+    """The fitted models. Every method is synchronous, thread-safe and uses one thread."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        response: xgb.Booster,
+        quote: xgb.Booster,
+        margin: Margin,
+        leakage: Leakage,
+        leakage_trees: xgb.Booster | None,
+    ) -> None:
+        self.manifest = manifest
+        self._response, self._quote, self._margin = response, quote, margin
+        self.leakage, self._leakage_trees = leakage, leakage_trees
+        for booster in filter(None, (response, quote, leakage_trees)):
+            booster.set_param({"nthread": 1})
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> "DealerModels":
+        """From `folder`, or those shipped with the package. Raises ModelMismatch."""
+        manifest, boosters = registry.load(folder or registry.SHIPPED / KIND, KIND, schema_hash())
+        try:
+            margin = msgspec.convert(manifest.parameters["margin"], Margin)
+            leakage = msgspec.convert(manifest.parameters["leakage"], Leakage)
+            return cls(manifest, boosters["response"], boosters["quote"], margin, leakage, boosters.get("leakage"))
+        except (KeyError, msgspec.ValidationError) as broken:
+            raise registry.ModelMismatch(f"model {manifest.version} is incomplete: {broken}") from broken
+
+    def save(self, folder: Path) -> "DealerModels":
+        """Writes the models; returns them under their final version."""
+        boosters = {"response": self._response, "quote": self._quote}
+        if self._leakage_trees is not None:
+            boosters["leakage"] = self._leakage_trees
+        self.manifest = registry.save(folder, self.manifest, boosters)
+        return self
+
+    def forecast(
+        self, facts: RequestFacts, dealers: Sequence[DealerId], memory: PanelMemory, asked: Sequence[int]
+    ) -> Forecast:
+        """One batched prediction per model for every dealer and every number asked."""
+        matrix, state = features(facts, dealers, memory, asked)
+        shape = matrix.shape[:2]
+        flat = matrix.reshape(-1, len(FEATURES))
+        cost = relative_quantiles(self._quote, self._margin, flat) * reference_cost_bps(facts)
+        cost = cost.reshape(*shape, len(QUANTILES))
+        middle = cost[:, :, MEDIAN : MEDIAN + 1]
+        cost = np.where(state.seen[None, :, None], cost, middle + UNSEEN_WIDENING * (cost - middle))
+        leakage = np.broadcast_to(self.leakage.expected_bps(facts, dealers), shape)
+        if self._leakage_trees is not None:
+            bend = np.asarray(self._leakage_trees.inplace_predict(flat), dtype=np.float64).reshape(shape)
+            leakage = np.maximum(0.0, leakage + bend * leak_scale_bps(facts))
+        return Forecast(
+            dealers=tuple(dealers),
+            asked=tuple(asked),
+            response=response_probability(self._response, flat).reshape(shape),
+            cost_bps=cost,
+            leakage_bps=leakage,
+            fade=state.fade_rate,
+            quoted_size=state.quoted_size,
+            seen=state.seen,
+            x=matrix,
+        )
+
+    def reasons(self, facts: RequestFacts, x: NDArray[np.float32], most: int = 5) -> list[dict[str, float]]:
+        """Per row: the features that move its expected quote most, in bps; positive makes it dearer.
+
+        The margin's share is exact; the trees' is their Shapley value (pred_contribs) for the median quantile.
+        """
+        found = self._quote.predict(xgb.DMatrix(x), pred_contribs=True)
+        shapley = np.asarray(found, dtype=np.float64).reshape(len(x), len(QUANTILES), len(FEATURES) + 1)
+        moved = self._margin.contributions(x) + shapley[:, MEDIAN, :-1]
+        moved *= reference_cost_bps(facts)
+        largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
+        return [
+            {FEATURES[j]: round(float(row[j]), 3) for j in order} for row, order in zip(moved, largest, strict=True)
+        ]

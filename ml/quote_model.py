@@ -1,0 +1,91 @@
+"""What would the quote cost? A ridge on the features as the margin, boosted quantiles on what it leaves.
+
+Targets are quoted cost over the reference cost, so that sizes, spreads and volatilities share one scale. The
+dealer's own and sector means are features, so the ridge stands for the dealer and dealer-by-sector effects.
+Predicted quantiles cross on some rows: they are sorted, always.
+"""
+
+import msgspec
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+
+from rfq.domain.selection import QUANTILES
+
+Array = NDArray[np.float64]
+
+PARAMETERS = {
+    "objective": "reg:quantileerror",
+    "quantile_alpha": list(QUANTILES),
+    "tree_method": "hist",
+    "max_depth": 3,
+    "eta": 0.1,
+    "min_child_weight": 20,
+    "subsample": 0.8,
+    "colsample_bytree": 0.7,
+    "lambda": 3.0,
+    "nthread": 1,
+}
+MOST_ROUNDS = 100
+PATIENCE = 12
+RIDGE = 30.0
+CLIP = 6.0
+"""Targets beyond this many reference costs are a wrong price or a typing error, not a cost."""
+
+
+class Margin(msgspec.Struct, frozen=True):
+    """The linear part: intercept + (x - mean) . slope."""
+
+    mean: tuple[float, ...]
+    slope: tuple[float, ...]
+    intercept: float
+
+    def at(self, x: NDArray[np.float32]) -> Array:
+        return self.intercept + (x.astype(np.float64) - np.array(self.mean)) @ np.array(self.slope)
+
+    def contributions(self, x: NDArray[np.float32]) -> Array:
+        """Per row and feature: how far it moves the margin from its average."""
+        return (x.astype(np.float64) - np.array(self.mean)) * np.array(self.slope)
+
+
+def fit_margin(x: NDArray[np.float32], target: Array) -> Margin:
+    """Ridge on standardised features."""
+    wide = x.astype(np.float64)
+    mean, scale = wide.mean(0), wide.std(0)
+    scale[scale < 1e-9] = 1.0
+    z = (wide - mean) / scale
+    middle = float(target.mean())
+    slope = np.linalg.solve(z.T @ z + RIDGE * np.eye(z.shape[1]), z.T @ (target - middle)) / scale
+    return Margin(tuple(map(float, mean)), tuple(map(float, slope)), middle)
+
+
+def fit_quantiles(
+    x: NDArray[np.float32],
+    target: Array,
+    margin: Margin | None,
+    check: tuple[NDArray[np.float32], Array],
+    seed: int,
+) -> xgb.Booster:
+    """Boosted quantiles of target minus margin (of the target itself with no margin, for comparison)."""
+
+    def left(rows: NDArray[np.float32], values: Array) -> xgb.DMatrix:
+        clipped = np.clip(values, -CLIP, CLIP)
+        return xgb.DMatrix(rows, clipped - margin.at(rows) if margin else clipped)
+
+    booster = xgb.train(
+        PARAMETERS | {"seed": seed},
+        left(x, target),
+        MOST_ROUNDS,
+        evals=[(left(*check), "check")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
+    return booster[: booster.best_iteration + 1]
+
+
+def relative_quantiles(booster: xgb.Booster, margin: Margin | None, x: NDArray[np.float32]) -> Array:
+    """Quantiles at QUANTILES of cost over reference cost, shape (rows, levels), rising along each row."""
+    found = np.asarray(booster.inplace_predict(x), dtype=np.float64).reshape(len(x), len(QUANTILES))
+    if margin is not None:
+        found = found + margin.at(x)[:, None]
+    return np.sort(found, axis=1)

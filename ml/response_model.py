@@ -1,0 +1,47 @@
+"""Will the dealer quote? Boosted trees on the probability, never rising with the number asked."""
+
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+
+from ml.features import FEATURES
+
+PARAMETERS = {
+    "objective": "binary:logistic",
+    "eval_metric": "logloss",
+    "tree_method": "hist",
+    "max_depth": 3,
+    "eta": 0.08,
+    "min_child_weight": 8,
+    "subsample": 0.8,
+    "colsample_bytree": 0.7,
+    "lambda": 5.0,
+    "nthread": 1,
+    # Riggs et al.: dealers answer less the more compete. Choosing relies on the sign, so it is imposed.
+    "monotone_constraints": "(" + ",".join("-1" if f == "log_asked" else "0" for f in FEATURES) + ")",
+}
+MOST_ROUNDS = 300
+PATIENCE = 25
+
+
+def fit_response(
+    x: NDArray[np.float32],
+    answered: NDArray[np.bool_],
+    check: tuple[NDArray[np.float32], NDArray[np.bool_]],
+    seed: int,
+) -> xgb.Booster:
+    """Fits until `check`, a later stretch of time, stops improving."""
+    fit, held = xgb.DMatrix(x, answered), xgb.DMatrix(check[0], check[1])
+    booster = xgb.train(
+        PARAMETERS | {"seed": seed},
+        fit,
+        MOST_ROUNDS,
+        evals=[(held, "check")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
+    return booster[: booster.best_iteration + 1]
+
+
+def response_probability(booster: xgb.Booster, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(booster.inplace_predict(x), dtype=np.float64)

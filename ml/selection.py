@@ -1,0 +1,106 @@
+"""Whom to ask: the set of least expected all-in cost, found greedily, with a little logged randomisation."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ml.expected_cost import ExpectedCost
+from rfq.domain.errors import BadInput
+
+
+class Exploration(msgspec.Struct, frozen=True):
+    """How often the choice is randomised, so that there is something to learn leakage from."""
+
+    swap: float = 0.10
+    """Probability that one chosen slot goes to a dealer drawn evenly from those not chosen."""
+    count: float = 0.05
+    """Probability that the number asked is drawn evenly between its bounds."""
+
+    def __post_init__(self) -> None:
+        if self.swap < 0 or self.count < 0 or self.swap + self.count > 1:
+            raise BadInput("exploration", (self.swap, self.count), "must be probabilities adding up to at most 1")
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Dealers by index. `include` are asked whatever they cost, in any number asked."""
+
+    least: int
+    most: int
+    include: tuple[int, ...] = ()
+
+
+class Path(msgspec.Struct, frozen=True):
+    """Dealers in the order in which greedy would ask them, and the expected cost of the first k, k = 0, 1, ..."""
+
+    order: tuple[int, ...]
+    curve_bps: tuple[float, ...]
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Who is asked, and each dealer's exact probability of having been."""
+
+    chosen: tuple[int, ...]
+    propensities: NDArray[np.float64]
+    explored: tuple[int, ...]
+
+
+def greedy(cost: ExpectedCost, candidates: Sequence[int], most: int, include: Sequence[int] = ()) -> Path:
+    """Adds the dealer that lowers expected cost most (or raises it least), `include` first, up to `most`."""
+    order: list[int] = []
+    curve = [cost.of_none()]
+    waiting = [d for d in candidates if d not in include]
+    for pool in ([*include], waiting):
+        while pool and len(order) < most:
+            costs = cost.of([[*order, d] for d in pool])
+            best = int(np.argmin(costs))
+            order.append(pool.pop(best))
+            curve.append(float(costs[best]))
+    return Path(tuple(order), tuple(curve))
+
+
+def best_count(path: Path, bounds: Bounds) -> int:
+    """How many of the path to ask: the least cost within the bounds; ties go to fewer."""
+    least = min(max(bounds.least, len(bounds.include)), len(path.order))
+    most = min(bounds.most, len(path.order))
+    return min(range(least, most + 1), key=lambda k: (path.curve_bps[k], k))
+
+
+def choose(path: Path, candidates: Sequence[int], bounds: Bounds, explore: Exploration, rng: Generator) -> Choice:
+    """Draws the set to ask and says with what probability each dealer was to be in it.
+
+    Three ways, drawn once: the greedy set; the greedy set with one free slot given to an outsider, both drawn
+    evenly; the first k of the path with k drawn evenly between the bounds. Where a way is impossible (nobody
+    outside, no free slot) its probability goes to the greedy set.
+    """
+    size = 1 + max(candidates, default=-1)
+    base = list(path.order[: best_count(path, bounds)])
+    free = [d for d in base if d not in bounds.include]
+    outside = [d for d in candidates if d not in base]
+    low = min(max(bounds.least, len(bounds.include)), len(path.order))
+    high = min(bounds.most, len(path.order))
+    swap = explore.swap if free and outside else 0.0
+    count = explore.count if high > low else 0.0
+
+    inside = np.zeros(size)
+    inside[base] = 1.0
+    swapped = inside.copy()
+    if swap:
+        swapped[free] = 1.0 - 1.0 / len(free)
+        swapped[outside] = 1.0 / len(outside)
+    counted = np.zeros(size)
+    for place, dealer in enumerate(path.order):
+        counted[dealer] = min(1.0, max(0.0, (high - max(low, place + 1) + 1) / (high - low + 1)))
+    propensities = (1.0 - swap - count) * inside + swap * swapped + count * counted
+
+    draw = rng.random()
+    chosen = base
+    if draw < swap:
+        leaves, comes = free[int(rng.integers(len(free)))], outside[int(rng.integers(len(outside)))]
+        chosen = [comes if d == leaves else d for d in base]
+    elif draw < swap + count:
+        chosen = list(path.order[: int(rng.integers(low, high + 1))])
+    explored = tuple(d for d in chosen if d not in base)
+    return Choice(tuple(chosen), propensities, explored)

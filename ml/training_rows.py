@@ -1,0 +1,71 @@
+"""History turned into matrices: one row per dealer asked, with only what was known when it was asked."""
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.features import FEATURES, features
+from ml.leakage import leak_scale_bps
+from ml.memory import PanelMemory, reference_cost_bps
+from ml.outcomes import Answer, Outcome
+from rfq.domain.errors import BadInput
+
+
+class TrainingRows(msgspec.Struct, frozen=True):
+    """Rows in time order. `auction` numbers the outcomes from 0; costs are NaN where no quote came."""
+
+    outcomes: list[Outcome]
+    x: NDArray[np.float32]
+    auction: NDArray[np.int64]
+    answered: NDArray[np.bool_]
+    cost_bps: NDArray[np.float64]
+    reference_bps: NDArray[np.float64]
+    volatility_bps: NDArray[np.float64]
+    lost: NDArray[np.bool_]
+    leak_scale: NDArray[np.float64]
+    """sqrt(size): what a leakage coefficient is multiplied by, in daily volatilities."""
+
+    def between(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Mask of the rows of auctions first <= number < last."""
+        return (self.auction >= first) & (self.auction < last)
+
+
+def training_rows(outcomes: Iterable[Outcome]) -> TrainingRows:
+    """Walks history once, in time order, computing features before each outcome is remembered.
+
+    Raises BadInput for outcomes out of order.
+    """
+    memory = PanelMemory()
+    kept: list[Outcome] = []
+    blocks: list[NDArray[np.float32]] = []
+    columns: list[tuple[int, bool, float, float, float, bool, float]] = []
+    for number, outcome in enumerate(outcomes):
+        facts = outcome.facts
+        if kept and facts.at < kept[-1].facts.at:
+            raise BadInput("outcomes", outcome.rfq, "must come in time order")
+        dealers = [a.dealer for a in outcome.asked]
+        matrix, _ = features(facts, dealers, memory, [len(dealers)])
+        blocks.append(matrix[0])
+        reference, scale = reference_cost_bps(facts), leak_scale_bps(facts) / facts.volatility_bps
+        for asked in outcome.asked:
+            cost = np.nan if asked.cost_bps is None else asked.cost_bps
+            quoted = asked.answer is Answer.QUOTED
+            columns.append((number, quoted, cost, reference, facts.volatility_bps, asked.lost, scale))
+        memory.push(outcome)
+        kept.append(outcome)
+    auction, answered, cost_bps, reference_bps, volatility, lost, scales = (
+        np.array(column) for column in (zip(*columns, strict=True) if columns else [[] for _ in range(7)])
+    )
+    return TrainingRows(
+        outcomes=kept,
+        x=np.concatenate(blocks) if blocks else np.empty((0, len(FEATURES)), dtype=np.float32),
+        auction=auction.astype(np.int64),
+        answered=answered.astype(bool),
+        cost_bps=cost_bps.astype(np.float64),
+        reference_bps=reference_bps.astype(np.float64),
+        volatility_bps=volatility.astype(np.float64),
+        lost=lost.astype(bool),
+        leak_scale=scales.astype(np.float64),
+    )
