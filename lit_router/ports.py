@@ -39,6 +39,11 @@ class ExecutionReport(Frozen, frozen=True):
     """The venue's mid just before the fill."""
     leaves: Quantity = NO_LOTS
     reason: str = ""
+    maker: bool | None = None
+    """Whether our order was resting when it filled; None if the venue does not say (then an IOC took)."""
+    cumulative: Quantity | None = None
+    """Lots of this order filled so far by the venue's count (FIX 14 CumQty); None if it does not say. An order whose
+    fills we have not all been told is not taken to be over."""
 
 
 class ReportSink(Protocol):

@@ -71,6 +71,16 @@ class Child(Frozen, frozen=True):
     def _step(self, event: str) -> ChildStatus:
         return advance(f"child {self.order.child_id}", CHILD_TABLE, self.status, event)
 
+    def _replaced(self) -> "Child":
+        after = self.but(status=self._step("replaced"))
+        if self.pending_quantity is None:
+            return after
+        order = self.order.but(quantity=self.pending_quantity, price=self.pending_price)
+        after = after.but(order=order, pending_quantity=None, pending_price=None)
+        if after.filled >= order.quantity:  # Fills overtook the replace: nothing is left of the smaller size.
+            after = after.but(status=after._step("complete"))
+        return after
+
     def after(self, event: ev.ChildEvent) -> "Child":
         """The child after `event`. Raises IllegalTransition, with nothing changed."""
         match event:
@@ -83,16 +93,16 @@ class Child(Frozen, frozen=True):
             case ev.ChildReplacing(quantity=quantity, price=price):
                 return self.but(status=self._step("replace"), pending_quantity=quantity, pending_price=price)
             case ev.ChildReplaced():
-                if self.pending_quantity is None:
-                    return self.but(status=self._step("replaced"))
-                order = self.order.but(quantity=self.pending_quantity, price=self.pending_price)
-                return self.but(status=self._step("replaced"), order=order, pending_quantity=None, pending_price=None)
+                return self._replaced()
             case ev.ChildCancelling():
                 return self.but(status=self._step("cancel"))
             case ev.ChildCancelled():
                 return self.but(status=self._step("cancelled"))
             case ev.ChildCancelRejected(reason=reason):
-                return self.but(status=self._step("cancel_rejected"), reason=reason)
+                after = self.but(status=self._step("cancel_rejected"), reason=reason)
+                if self.status is _C.REPLACING:  # It was the replace that was refused: the order stands as it was.
+                    after = after.but(pending_quantity=None, pending_price=None)
+                return after
             case ev.ChildExpired():
                 return self.but(status=self._step("expire"))
             case ev.ChildFilled(fill=fill):

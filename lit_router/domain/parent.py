@@ -52,24 +52,30 @@ class WorkedParent(msgspec.Struct):
 
     parent: Parent
     children: dict[ChildId, Child] = msgspec.field(default_factory=dict[ChildId, Child])
+    excess: Quantity = NO_LOTS
+    """Lots that venues filled beyond what they were asked for: a break, kept outside the parent's own fills."""
 
     @property
     def with_children(self) -> Quantity:
         """Lots that live children may still fill, counting the larger size while a replace is in flight."""
-        return Quantity(
-            sum(
-                max(c.leaves, (c.pending_quantity or 0) - c.filled)
-                for c in self.children.values()
-                if c.status not in CHILD_OVER
-            )
-        )
+        return Quantity(sum(max(c.leaves, (c.pending_quantity or 0) - c.filled) for c in self.live))
 
     @property
     def free(self) -> Quantity:
         """Lots that may be sent now without any chance of an over-fill."""
         return Quantity(max(0, self.parent.order.quantity - self.parent.filled - self.with_children))
 
-    def apply(self, event: ev.OrderEvent) -> tuple[Parent | Child, ...]:
+    @property
+    def live(self) -> tuple[Child, ...]:
+        """Children that are not over, oldest first."""
+        return tuple(c for c in self.children.values() if c.status not in CHILD_OVER)
+
+    @property
+    def overcommitted(self) -> bool:
+        """A late fill took lots that had been sent again: live children must be cancelled at once."""
+        return self.parent.filled + self.with_children > self.parent.order.quantity
+
+    def apply(self, event: ev.OrderEvent | ev.BreakFound) -> tuple[Parent | Child, ...]:
         """Folds one event in; returns the nouns it changed.
 
         Raises IllegalTransition or Inconsistent, with nothing changed.
@@ -86,6 +92,9 @@ class WorkedParent(msgspec.Struct):
                 self.children[child.order.child_id] = child
                 self.parent = self.parent.but(average=self.parent.average.plus(fill.price, fill.quantity))
                 return self.parent, child
+            case ev.BreakFound(excess=excess):
+                self.excess = Quantity(self.excess + excess)
+                return (self.parent,)
             case ev.ParentCreated():
                 return (self.parent,)
             case ev.ParentStarted():
