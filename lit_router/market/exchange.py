@@ -1,0 +1,264 @@
+"""The simulated exchange: a queue-reactive lit book and dark pools for each instrument, on one market clock.
+
+The simulated day is continuous: trading hours scale volume and volatility, they do not close the books. Everything
+follows from the seed and the calls made: same seed, same calls, same reports.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+from datetime import datetime, timedelta
+from typing import NamedTuple, Self
+from zlib import crc32
+
+import numpy as np
+
+from lit_router.market.dark_pool import ANONYMOUS, BLOCK_POOL, STREAM_POOL, Cross, DarkPool, PoolCharacter
+from lit_router.market.matching_core import Entry, MatchingCore, is_ioc
+from lit_router.market.orders import LIT, Depth, OrderState, Ticket
+from lit_router.market.own_orders import CancelAssumption, OwnOrder
+from lit_router.market.queue_reactive import QueueReactiveBook
+from lit_router.market.scaling import book_for, session_s
+from rfq.domain.errors import BadInput, NotFound
+from rfq.domain.values import Instrument, Price, Quantity, Symbol
+
+
+class Listing(NamedTuple):
+    """An instrument and the mid at which its simulated day begins (to within half a tick)."""
+
+    instrument: Instrument
+    opening_mid: Price
+
+
+class Listed:
+    """One listed instrument: its lit book and its pools."""
+
+    def __init__(self, instrument: Instrument, book: QueueReactiveBook, pools: dict[str, DarkPool]) -> None:
+        self.instrument, self.book, self.pools = instrument, book, pools
+
+
+class SimulatedExchange(MatchingCore):
+    """The core. See MatchingCore for what participants may do."""
+
+    def __init__(
+        self,
+        listings: Sequence[Listing],
+        *,
+        seed: int,
+        opens_at: datetime,
+        name: str = "SIM",
+        pools: Sequence[PoolCharacter] = (BLOCK_POOL, STREAM_POOL),
+        assumption: CancelAssumption = CancelAssumption.RANDOM,
+    ) -> None:
+        """Each instrument's randomness depends on the seed and its symbol alone, not on what else is listed."""
+        super().__init__(name=name, opens_at=opens_at)
+        self.opens_at = opens_at
+        self._listed: dict[Symbol, Listed] = {}
+        for instrument, opening_mid in listings:
+            if instrument.symbol in self._listed:
+                raise BadInput("listings", instrument.symbol, "must be listed once")
+            of_symbol = np.random.SeedSequence([seed, crc32(instrument.symbol.encode())])
+            book_seed, *pool_seeds = of_symbol.spawn(1 + len(pools))
+            self._listed[instrument.symbol] = Listed(
+                instrument,
+                book_for(instrument, opening_mid, book_seed, assumption=assumption),
+                {
+                    character.name: DarkPool(character, pool_seed, adv=instrument.adv, day_s=session_s(instrument))
+                    for character, pool_seed in zip(pools, pool_seeds, strict=True)
+                },
+            )
+
+    def symbols(self) -> tuple[Symbol, ...]:
+        return tuple(self._listed)
+
+    def instrument(self, symbol: Symbol) -> Instrument:
+        """Raises NotFound."""
+        return self._find(symbol).instrument
+
+    def books(self) -> tuple[str, ...]:
+        """The lit book and the pools, by name."""
+        first = next(iter(self._listed.values()))
+        return (LIT, *first.pools)
+
+    def advance_to(self, market_time: datetime) -> None:
+        until_s = self._seconds(market_time)
+        for listed in self._listed.values():
+            self._advance(listed, until_s)
+        self._now = max(self._now, market_time)
+
+    def _advance(self, listed: Listed, until_s: float) -> None:
+        book = listed.book
+        if book.halted:
+            for pool in listed.pools.values():
+                pool.advance_silently(until_s)
+        while listed.pools:
+            pool = min(listed.pools.values(), key=DarkPool.next_arrival_s)
+            at_s = pool.next_arrival_s()
+            if at_s > until_s:
+                break
+            book.advance(at_s)
+            self._report_passive(book)
+            self._report_crosses(pool.arrive(book.mid, _lean(book)))
+        book.advance(until_s)
+        self._report_passive(book)
+
+    def halt(self, symbol: Symbol) -> None:
+        """Nothing trades and no order is taken until `resume`; cancels are."""
+        self._find(symbol).book.halted = True
+
+    def resume(self, symbol: Symbol) -> None:
+        self._find(symbol).book.halted = False
+
+    def depth(self, symbol: Symbol) -> Depth:
+        book = self._find(symbol).book
+        last = book.tape.last
+        return Depth(
+            symbol=symbol,
+            at=self._now,
+            bids=_levels(book, True),
+            asks=_levels(book, False),
+            mid=None if book.mid is None else Price(book.mid),
+            last_price=None if last is None else Price(last.price),
+            last_quantity=None if last is None else Quantity(last.lots),
+            volume=Quantity(book.tape.volume),
+            halted=book.halted,
+        )
+
+    def mid_at(self, symbol: Symbol, at: datetime) -> Price | None:
+        listed = self._find(symbol)
+        if at > self._now:
+            return None
+        mid = listed.book.tape.mids.at(self._seconds(at))
+        return None if mid is None else Price(mid)
+
+    def volume_at(self, symbol: Symbol, at: datetime) -> Quantity:
+        """Lots traded in the lit book since the opening up to `at`. Raises NotFound."""
+        return Quantity(self._find(symbol).book.tape.volumes.at(self._seconds(at)) or 0)
+
+    def fork(self, name: str) -> Self:
+        """An independent twin, with every order but no participant connected, that sees the same exogenous flow.
+
+        `name` begins the fill ids of the twin. What participants do to one is not done to the other.
+        """
+        twin = copy(self)
+        twin.name, twin._sinks, twin._over = name, {}, self._over.copy()
+        twin._listed = {
+            symbol: Listed(
+                listed.instrument,
+                listed.book.fork(),
+                {pool_name: pool.fork() for pool_name, pool in listed.pools.items()},
+            )
+            for symbol, listed in self._listed.items()
+        }
+        resting: dict[tuple[str, str], OwnOrder] = {}
+        for listed in twin._listed.values():
+            queues = (*listed.book.bids.values(), *listed.book.asks.values())
+            orders = [order for queue in queues for order in queue.orders]
+            for pool in listed.pools.values():
+                orders += pool.orders()
+            resting |= {(order.participant, order.order_id): order for order in orders}
+        twin._entries = {
+            key: Entry(entry.ticket, resting.get(key) or entry.order.copy(), entry.state)
+            for key, entry in self._entries.items()
+        }
+        return twin
+
+    def _find(self, symbol: Symbol) -> Listed:
+        try:
+            return self._listed[symbol]
+        except KeyError:
+            raise NotFound("instrument", symbol) from None
+
+    def _seconds(self, at: datetime) -> float:
+        return (at - self.opens_at).total_seconds()
+
+    def _time(self, at_s: float) -> datetime:
+        return self.opens_at + timedelta(seconds=at_s)
+
+    def _refusal(self, ticket: Ticket) -> str | None:
+        listed = self._listed.get(ticket.symbol)
+        if listed is None:
+            return "unknown symbol"
+        if listed.book.halted:
+            return "halted"
+        if ticket.price is not None and not listed.instrument.on_tick(ticket.price):
+            return "price must be a positive multiple of the tick"
+        if ticket.book == LIT:
+            return "a market order must be ioc" if ticket.price is None and not is_ioc(ticket) else None
+        pool = listed.pools.get(ticket.book)
+        if pool is None:
+            return f"unknown book {ticket.book!r}"
+        if ticket.quantity < pool.minimum:
+            return f"quantity is below the pool's smallest execution {pool.minimum}"
+        return None
+
+    def _enter(self, entry: Entry) -> None:
+        ticket, order = entry.ticket, entry.order
+        listed = self._find(ticket.symbol)
+        book = listed.book
+        if ticket.book != LIT:
+            pool = listed.pools[ticket.book]
+            self._report_crosses(pool.enter(order, book.now_s, book.mid, rests=not is_ioc(ticket)))
+            if order.leaves and is_ioc(ticket):
+                self._close(entry, OrderState.EXPIRED, "nothing to cross with at the mid")
+            return
+        mid = book.mid
+        walk = book.take(order.buys, order.leaves, order.price, order.participant)
+        for price, lots in walk.taken:
+            order.leaves -= lots
+            order.filled += lots
+            self._filled(order, self._now, price, lots, order.leaves, maker=False, mid=mid)
+        self._report_passive(book)
+        if not order.leaves:
+            return
+        if walk.met_itself:
+            self._close(entry, OrderState.CANCELLED, "would have traded with itself")
+        elif is_ioc(ticket):
+            reason = "no liquidity within the limit" if order.price is not None else "no liquidity"
+            self._close(entry, OrderState.EXPIRED, reason)
+        else:
+            book.rest_new(order)
+            self._report_passive(book)
+
+    def _pull(self, entry: Entry) -> None:
+        listed = self._find(entry.ticket.symbol)
+        if entry.ticket.book == LIT:
+            listed.book.pull(entry.order)
+            self._report_passive(listed.book)
+        else:
+            listed.pools[entry.ticket.book].withdraw(entry.order)
+
+    def _change(self, entry: Entry, leaves: int, price: Price | None) -> None:
+        order = entry.order
+        if price == order.price and leaves <= order.leaves:
+            order.leaves = leaves
+            self._find(entry.ticket.symbol).book.recount()
+            return
+        self._pull(entry)
+        order.leaves, order.price = leaves, price
+        self._enter(entry)
+
+    def _report_passive(self, book: QueueReactiveBook) -> None:
+        if not book.passive_fills:
+            return
+        fills, book.passive_fills = book.passive_fills, []
+        for at_s, order, price, lots, leaves, mid in fills:
+            self._filled(order, self._time(at_s), price, lots, leaves, maker=True, mid=mid)
+
+    def _report_crosses(self, crosses: list[Cross]) -> None:
+        for at_s, bought, sold, price, lots, bought_leaves, sold_leaves, maker_buys in crosses:
+            for order, leaves, maker in (
+                (bought, bought_leaves, maker_buys),
+                (sold, sold_leaves, not maker_buys),
+            ):
+                if order.participant != ANONYMOUS:
+                    self._filled(order, self._time(at_s), price, lots, leaves, maker=maker, mid=price)
+
+
+def _lean(book: QueueReactiveBook) -> float:
+    """The book's lean at its first levels, -1 (all asks) to 1 (all bids)."""
+    bids, asks = book.queues[0], book.queues[book.levels]
+    return (bids - asks) / (bids + asks) if bids + asks else 0.0
+
+
+def _levels(book: QueueReactiveBook, bids: bool) -> tuple[tuple[Price, Quantity], ...]:
+    return tuple((Price(price), Quantity(lots)) for price, lots in book.depth(bids))

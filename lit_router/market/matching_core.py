@@ -1,0 +1,228 @@
+"""What every matching core does for its participants: order ids, states and reports. Cores differ in their books."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from lit_router.market.orders import (
+    Accepted,
+    AnyReport,
+    Cancelled,
+    CancelRejected,
+    Depth,
+    Executed,
+    Expired,
+    OrderState,
+    OrderStatus,
+    Rejected,
+    Replaced,
+    Ticket,
+)
+from lit_router.market.own_orders import OwnOrder
+from rfq.domain.order import TimeInForce
+from rfq.domain.values import Price, Quantity, Side, Symbol
+
+REMEMBERED = 200_000
+"""Orders that are over are remembered up to this many, so that an id sent again is recognised."""
+
+OnReport = Callable[[AnyReport], None]
+
+
+@dataclass(slots=True)
+class Entry:
+    """An order as the core knows it."""
+
+    ticket: Ticket
+    order: OwnOrder
+    state: OrderState = OrderState.LIVE
+
+
+class MatchingCore(ABC):
+    """Synchronous and single-threaded: whoever steps it also calls it. Reports go to the participant's callback at
+    once, in order; a participant that is not connected loses them and can ask for `status`."""
+
+    def __init__(self, *, name: str, opens_at: datetime) -> None:
+        """`name` begins every fill id, so it must differ between runs that share a database."""
+        self.name = name
+        self._now = opens_at
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._over: deque[tuple[str, str]] = deque()
+        self._sinks: dict[str, OnReport] = {}
+        self._fills = 0
+
+    @property
+    def now(self) -> datetime:
+        """Market time up to which everything has been played."""
+        return self._now
+
+    @abstractmethod
+    def symbols(self) -> tuple[Symbol, ...]: ...
+
+    @abstractmethod
+    def advance_to(self, market_time: datetime) -> None:
+        """Plays the market up to `market_time`; earlier times change nothing."""
+
+    @abstractmethod
+    def depth(self, symbol: Symbol) -> Depth:
+        """The public book now. Raises NotFound."""
+
+    @abstractmethod
+    def mid_at(self, symbol: Symbol, at: datetime) -> Price | None:
+        """The mid that stood at `at`; None if one side was empty or it is not (or not yet) known. Raises NotFound."""
+
+    @abstractmethod
+    def _refusal(self, ticket: Ticket) -> str | None:
+        """Why this order cannot be taken, or None."""
+
+    @abstractmethod
+    def _enter(self, entry: Entry) -> None:
+        """Executes a new order as far as it goes and rests or ends what is left."""
+
+    @abstractmethod
+    def _pull(self, entry: Entry) -> None:
+        """Takes a live order out of its book."""
+
+    @abstractmethod
+    def _change(self, entry: Entry, leaves: int, price: Price | None) -> None:
+        """Gives a live order new leaves and price, with priority lost on a new price or a larger size."""
+
+    # --- participants ---------------------------------------------------------------------------------------------
+
+    def connect(self, participant: str, on_report: OnReport) -> None:
+        self._sinks[participant] = on_report
+
+    def disconnect(self, participant: str, *, cancel: bool) -> None:
+        """Stops reporting; with `cancel`, live orders are pulled first."""
+        if cancel:
+            live = [oid for (who, oid), e in self._entries.items() if who == participant and _live(e)]
+            for order_id in live:
+                self.cancel(participant, order_id)
+        self._sinks.pop(participant, None)
+
+    def submit(self, participant: str, ticket: Ticket) -> None:
+        """Takes a new order at once. An id seen before is answered with its status and changes nothing."""
+        key = (participant, ticket.order_id)
+        if key in self._entries:
+            self.status(participant, ticket.order_id)
+            return
+        buys = ticket.side is Side.BUY
+        order = OwnOrder(participant, ticket.order_id, buys, ticket.price, ticket.quantity, minimum=ticket.minimum)
+        entry = self._entries[key] = Entry(ticket, order)
+        reason = "quantity must be positive" if ticket.quantity <= 0 else self._refusal(ticket)
+        if reason is not None:
+            order.leaves = 0
+            self._end(entry, OrderState.REJECTED)
+            self._tell(participant, Rejected(order_id=ticket.order_id, at=self._now, reason=reason))
+            return
+        self._tell(participant, Accepted(order_id=ticket.order_id, at=self._now))
+        self._enter(entry)
+
+    def cancel(self, participant: str, order_id: str) -> None:
+        entry = self._entries.get((participant, order_id))
+        if entry is None or not _live(entry):
+            self._refuse_change(participant, order_id, entry)
+            return
+        self._pull(entry)
+        self._close(entry, OrderState.CANCELLED, "requested")
+
+    def replace(self, participant: str, order_id: str, quantity: Quantity, price: Price | None) -> None:
+        """Changes total quantity and price. A quantity already filled or exceeded cancels what is left."""
+        entry = self._entries.get((participant, order_id))
+        if entry is None or not _live(entry):
+            self._refuse_change(participant, order_id, entry)
+            return
+        wanted = _changed(entry.ticket, quantity, price)
+        reason = "quantity must be positive" if quantity <= 0 else self._refusal(wanted)
+        if reason is not None:
+            self._tell(participant, CancelRejected(order_id=order_id, at=self._now, reason=reason))
+            return
+        leaves = quantity - entry.order.filled
+        entry.ticket = wanted
+        if leaves <= 0:
+            self._pull(entry)
+            self._close(entry, OrderState.CANCELLED, "quantity reduced to what was filled")
+            return
+        replaced = Replaced(order_id=order_id, at=self._now, price=price, quantity=quantity, leaves=Quantity(leaves))
+        self._tell(participant, replaced)
+        self._change(entry, leaves, price)
+
+    def status(self, participant: str, order_id: str) -> None:
+        """Reports the order's state; unknown for an id never seen (or long over)."""
+        entry = self._entries.get((participant, order_id))
+        if entry is None:
+            report = OrderStatus(order_id=order_id, at=self._now, state=OrderState.UNKNOWN)
+        else:
+            leaves = entry.order.leaves if _live(entry) else 0
+            filled, leaves = Quantity(entry.order.filled), Quantity(leaves)
+            report = OrderStatus(order_id=order_id, at=self._now, state=entry.state, filled=filled, leaves=leaves)
+        self._tell(participant, report)
+
+    # --- for the cores --------------------------------------------------------------------------------------------
+
+    def _tell(self, participant: str, report: AnyReport) -> None:
+        sink = self._sinks.get(participant)
+        if sink is not None:
+            sink(report)
+
+    def _filled(
+        self, order: OwnOrder, at: datetime, price: int, lots: int, leaves: int, *, maker: bool, mid: int | None
+    ) -> None:
+        """Reports one execution; an order with nothing left is over."""
+        self._fills += 1
+        report = Executed(
+            order_id=order.order_id,
+            at=at,
+            fill_id=f"{self.name}-{self._fills}",
+            price=Price(price),
+            quantity=Quantity(lots),
+            leaves=Quantity(leaves),
+            maker=maker,
+            mid=None if mid is None else Price(mid),
+        )
+        if not leaves:
+            self._end(self._entries[order.participant, order.order_id], OrderState.FILLED)
+        self._tell(order.participant, report)
+
+    def _close(self, entry: Entry, state: OrderState, reason: str) -> None:
+        """Ends a live order with lots left, as cancelled or expired."""
+        leaves, entry.order.leaves = entry.order.leaves, 0
+        self._end(entry, state)
+        kind = Expired if state is OrderState.EXPIRED else Cancelled
+        order = entry.order
+        self._tell(
+            order.participant,
+            kind(order_id=order.order_id, at=self._now, leaves=Quantity(leaves), reason=reason),
+        )
+
+    def _end(self, entry: Entry, state: OrderState) -> None:
+        entry.state = state
+        self._over.append((entry.order.participant, entry.order.order_id))
+        if len(self._over) > REMEMBERED:
+            self._entries.pop(self._over.popleft(), None)
+
+    def _refuse_change(self, participant: str, order_id: str, entry: Entry | None) -> None:
+        reason = "unknown order" if entry is None else f"order is {entry.state.value}"
+        self._tell(participant, CancelRejected(order_id=order_id, at=self._now, reason=reason))
+
+
+def _live(entry: Entry) -> bool:
+    return entry.state is OrderState.LIVE
+
+
+def _changed(ticket: Ticket, quantity: Quantity, price: Price | None) -> Ticket:
+    return Ticket(
+        order_id=ticket.order_id,
+        symbol=ticket.symbol,
+        side=ticket.side,
+        quantity=quantity,
+        price=price,
+        tif=ticket.tif,
+        minimum=ticket.minimum,
+        book=ticket.book,
+    )
+
+
+def is_ioc(ticket: Ticket) -> bool:
+    return ticket.tif is TimeInForce.IOC

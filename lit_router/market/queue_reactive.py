@@ -1,0 +1,256 @@
+"""The queue-reactive book, stepped exactly, event by event (model I of Huang, Lehalle and Rosenbaum 2015).
+
+Limit, cancel and market arrivals depend on the size of the queue they fall on. When the mid moves because a best
+queue emptied, the reference price follows with probability theta, and the book is then redrawn from its invariant
+law with probability theta_reinit, or else shifted. This is the oracle that faster, batched simulators are tested
+against; it knows nothing of regimes, clustering or long-memory flow.
+"""
+
+from bisect import bisect_right
+from copy import copy
+from typing import Self
+
+import numpy as np
+
+from lit_router.market.candidates import (
+    BLOCK,
+    PLACE_DRAW,
+    QUEUE_DRAWS,
+    REINIT_DRAW,
+    THETA_DRAW,
+    CandidateStream,
+)
+from lit_router.market.level_book import LevelBook, Walk
+from lit_router.market.own_orders import CancelAssumption, OwnOrder
+from lit_router.market.rates import LARGEST, THETA, THETA_REINIT, invariant_law, level_rates
+
+
+class QueueReactiveBook(LevelBook):
+    """One book. `advance` plays anonymous flow; `take`, `rest_new` and `pull` are what participants do to it."""
+
+    def __init__(
+        self,
+        seed: np.random.SeedSequence,
+        *,
+        best_bid: int,
+        grid: int,
+        mean_lots: int,
+        levels: int = 5,
+        pace: float = 1.0,
+        theta: float = THETA,
+        theta_reinit: float = THETA_REINIT,
+        size_dispersion: float = 0.0,
+        assumption: CancelAssumption = CancelAssumption.RANDOM,
+    ) -> None:
+        """`best_bid` and `grid` (distance between anonymous levels) in price units; `mean_lots` the average event
+        size in lots; `pace` multiplies every rate; `size_dispersion` is the log-normal sigma of event sizes."""
+        super().__init__(best_bid=best_bid, grid=grid, levels=levels, mean_lots=mean_lots)
+        self.assumption = assumption
+        self.halted = False
+        self._theta, self._theta_reinit = theta, theta_reinit
+        rates = level_rates(levels)
+        self._laws = [invariant_law(level) for level in rates] * 2
+        by_kind = [level.limit for level in rates] * 2 + [level.cancel for level in rates] * 2
+        by_kind += [rates[0].market] * 2
+        largest = tuple(max(rate) for rate in by_kind)
+        self._acceptance = [tuple(rate / top for rate in kind) for kind, top in zip(by_kind, largest, strict=True)]
+        self._slots = [*range(4 * levels), 0, levels]
+        self._stream = CandidateStream(
+            seed, tuple(pace * rate for rate in largest), 2 * levels, mean_lots, size_dispersion
+        )
+        self._number, self._at, self._outside = 0, 0, 0
+        self._block = self._stream.block(0, 0.0)
+        self._redraw(self._stream.outside(0))
+        self._mids_sum = 0
+        self._note_mid()
+
+    def advance(self, until_s: float) -> None:
+        """Plays the anonymous flow up to `until_s` seconds of market time. While halted, time passes alone."""
+        while True:
+            times = self._block.times_s
+            end = bisect_right(times, until_s, self._at)
+            if not self.halted:
+                self._play(self._at, end)
+            self._at = end
+            if end < BLOCK:
+                break
+            self._number += 1
+            self._block = self._stream.block(self._number, times[-1])
+            self._at = 0
+        self.now_s = max(self.now_s, until_s)
+
+    def _play(self, begin: int, end: int) -> None:
+        acceptance, counts, slots, queues = self._acceptance, self.counts, self._slots, self.queues
+        width, mean = 2 * self.levels, self.mean_lots
+        _, kinds, uniforms, sizes, auxiliary = self._block
+        for place, kind, uniform in zip(range(begin, end), kinds[begin:end], uniforms[begin:end], strict=True):
+            if uniform >= acceptance[kind][counts[slots[kind]]]:
+                continue
+            lots = sizes[place]
+            if kind < width and not (self.bids or self.asks):
+                queues[kind] += lots
+                was_empty = not counts[kind]
+                counts[kind] = counts[width + kind] = min(LARGEST, -(-queues[kind] // mean))
+                if not was_empty:
+                    continue
+            elif width <= kind < 2 * width and not (self.bids or self.asks):
+                queue = kind - width
+                left = queues[queue] = max(0, queues[queue] - lots)
+                counts[queue] = counts[kind] = min(LARGEST, -(-left // mean))
+                if left:
+                    continue
+            else:
+                self.now_s = self._block.times_s[place]
+                self._event_among_own(kind, lots, auxiliary[place])
+                continue
+            self.now_s = self._block.times_s[place]
+            self._requote(auxiliary[place])
+
+    def _event_among_own(self, kind: int, lots: int, draws: np.ndarray) -> None:
+        """An accepted event, with participants' orders in the book (or a market order, which walks it)."""
+        width = 2 * self.levels
+        if kind >= 2 * width:
+            before = self.counts[:width]
+            self.walk(kind == 2 * width + 1, lots, None, None)
+            self.recount()
+            self._requote(draws, before)
+            return
+        queue = kind % width
+        shown, traded = self.counts[queue], False
+        bids = queue < self.levels
+        if kind < width:
+            rest = self._meet_own(queue, lots)
+            self.queues[queue] += rest
+            traded = rest < lots
+        else:
+            own = self.own(bids).get(self.price_of(queue))
+            lots = min(lots, self.queues[queue])
+            if own is not None:
+                own.cancelled(lots, self.queues[queue], self.assumption, float(draws[PLACE_DRAW]))
+            self.queues[queue] -= lots
+        self.recount()
+        if traded or not shown or not self.counts[queue]:
+            self._requote(draws)
+
+    def _meet_own(self, queue: int, lots: int) -> int:
+        """Anonymous volume arrives at a queue: it first trades with participants it crosses. Returns the rest."""
+        buys = queue < self.levels
+        price = self.price_of(queue)
+        facing = self.own(not buys)
+        if not facing or (min(facing) > price if buys else max(facing) < price):
+            return lots
+        return lots - self.walk(buys, lots, price, None).lots
+
+    def take(self, buys: bool, lots: int, limit: int | None, participant: str) -> Walk:
+        """A participant's order walks the book now; the reference price reacts as to any other flow."""
+        before = self.counts[: 2 * self.levels]
+        walk = self.walk(buys, lots, limit, participant)
+        if walk.taken:
+            self._after_participant(before)
+        return walk
+
+    def rest_new(self, order: OwnOrder) -> None:
+        """A participant's order, already walked, joins the back of its queue."""
+        self.rest(order)
+        self._after_participant(None)
+
+    def pull(self, order: OwnOrder) -> None:
+        """A participant's resting order leaves the book."""
+        before = self.counts[: 2 * self.levels]
+        self.withdraw(order)
+        self._after_participant(before)
+
+    def _after_participant(self, before: list[int] | None) -> None:
+        self.recount()
+        self._outside += 1
+        self._requote(self._stream.outside(self._outside), before)
+
+    def _requote(self, draws: np.ndarray, before: list[int] | None = None) -> None:
+        """The best prices may have changed: record the mid, and let the reference price follow an emptied side.
+
+        With `before` (displayed counts before a walk), each level that was emptied gives the reference price one
+        chance to follow, as if unit orders had emptied them one after another.
+        """
+        old = self._mids_sum
+        if not self._note_mid():
+            return
+        up = self._mids_sum > old
+        first = self.levels if up else 0
+        if self.counts[first]:
+            return
+        side = range(first, first + self.levels)
+        chances = 1
+        if before is not None:
+            chances = max(1, sum(1 for queue in side if before[queue] and not self.counts[queue]))
+        uniform, moves = float(draws[THETA_DRAW]), 0
+        for queue in list(side)[:chances]:
+            if self.counts[queue]:
+                break
+            if uniform < self._theta:
+                uniform /= self._theta
+                moves += 1
+            else:
+                uniform = (uniform - self._theta) / (1 - self._theta)
+        if moves:
+            self._move_reference(up, moves, draws)
+
+    def _move_reference(self, up: bool, moves: int, draws: np.ndarray) -> None:
+        """Moves the reference price over `moves` empty levels, then redraws the book or shifts it."""
+        levels = self.levels
+        if not up and self.first_bid - (levels + moves) * self.grid <= 0:
+            return
+        self.first_bid += moves * self.grid if up else -moves * self.grid
+        if draws[REINIT_DRAW] < self._theta_reinit:
+            self._redraw(draws)
+        else:
+            fresh = [self._drawn(levels - 1, float(draws[QUEUE_DRAWS + move])) for move in range(moves)]
+            bids, asks = self.queues[:levels], self.queues[levels:]
+            leaving, coming = (asks, bids) if up else (bids, asks)
+            leaving[:] = leaving[moves:] + fresh
+            coming[:] = ([0] * moves + coming)[:levels]
+            self.queues[:] = bids + asks
+            self._settle()
+        self._note_mid()
+
+    def _drawn(self, queue: int, uniform: float) -> int:
+        return bisect_right(self._laws[queue], uniform) * self.mean_lots
+
+    def _redraw(self, draws: np.ndarray) -> None:
+        self.queues[:] = [self._drawn(queue, uniform) for queue, uniform in enumerate(draws[QUEUE_DRAWS:].tolist())]
+        self._settle()
+
+    def _settle(self) -> None:
+        """Fits participants' orders to the new anonymous queues: positions, and trades where they now cross."""
+        if self.bids or self.asks:
+            self.clamp_own()
+            for queue in (*range(self.levels), *range(self.levels, 2 * self.levels)):
+                arriving, self.queues[queue] = self.queues[queue], 0
+                self.queues[queue] = self._meet_own(queue, arriving)
+        self.recount()
+
+    def _note_mid(self) -> bool:
+        """Records the mid if it changed (None while a side is empty). An empty side counts as just out of view."""
+        bid, ask = self.best(True), self.best(False)
+        reach = self.levels * self.grid
+        inner_bid = self.first_bid - reach if bid is None else bid
+        inner_ask = self.first_bid + self.grid + reach if ask is None else ask
+        both = inner_bid + inner_ask
+        changed = both != self._mids_sum
+        mid = None if bid is None or ask is None else both // 2
+        if changed or mid != self.mid:
+            self.mid = mid
+            self.tape.mids.put(self.now_s, mid)
+        self._mids_sum = both
+        return changed
+
+    def fork(self) -> Self:
+        """An independent twin that will see the same exogenous flow. Participants' orders are copied."""
+        twin = copy(self)
+        twin.queues, twin.counts = self.queues.copy(), self.counts.copy()
+        twin.bids = {price: queue.copy() for price, queue in self.bids.items()}
+        twin.asks = {price: queue.copy() for price, queue in self.asks.items()}
+        twin.tape, twin.passive_fills = self.tape.copy(), list(self.passive_fills)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self.fork()
