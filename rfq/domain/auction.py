@@ -41,15 +41,15 @@ def admit(request: Request, quote: Quote, before: Quote | None, instrument: Inst
     if not wanted[request.side]:
         missing = {RequestSide.BUY: "offer", RequestSide.SELL: "bid", RequestSide.TWO_WAY: "bid and offer"}
         raise BadInput(missing[request.side], None, f"is needed: the request is {request.side.value}")
-    if quote.expires_at <= quote.received_at:
-        raise BadInput("expires_at", quote.expires_at.isoformat(), "must lie in the future")
-    if before is not None:
+    if before is not None:  # Before the expiry is looked at: resending what has meanwhile expired is harmless too.
         if before.dealer_id != quote.dealer_id or before.request_id != quote.request_id:
             raise BadInput("quote_id", quote.quote_id, "belongs to another request")
         if quote.revision == before.revision:
             return Admission.REPEATED
         if quote.revision < before.revision:
             raise BadInput("revision", quote.revision, f"must be above {before.revision}")
+    if quote.expires_at <= quote.received_at:
+        raise BadInput("expires_at", quote.expires_at.isoformat(), "must lie in the future")
     if quote.received_at > request.deadline:
         return Admission.LATE
     if before is not None:

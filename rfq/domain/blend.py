@@ -70,8 +70,7 @@ def split(
     `max_winners` of the ten best quotes, minimum quantities included: within a set the better price is filled first,
     and the amount taken is tried at every point where the marginal cost of the residual can cross a quote's price.
     """
-    nothing = Split((), quantity if residual else NO_LOTS, 0.0, residual.at(quantity) if residual else 0.0)
-    best = None if least else nothing
+    best = Split((), quantity if residual else NO_LOTS, 0.0, residual.at(quantity) if residual else 0.0)
     for size in range(1, max_winners + 1):
         for chosen in combinations(ranked[:MOST_QUOTES], size):
             floor = sum(q.min_quantity for q in chosen)
@@ -80,9 +79,35 @@ def split(
                 continue
             for taken in _amounts(chosen, quantity, max(floor, least, size), most, residual):
                 found = _fill(chosen, taken, quantity, side, arrival, residual)
-                if best is None or _key(found, quantity, residual) < _key(best, quantity, residual):
+                if _key(found, quantity, residual) < _key(best, quantity, residual):
                     best = found
-    return best or nothing
+    return best
+
+
+def sure_split(
+    ranked: Sequence[RankedQuote],
+    quantity: Quantity,
+    side: Side,
+    arrival: Price,
+    *,
+    residual: ResidualCurve | None,
+    least: Quantity = NO_LOTS,
+    max_winners: int = 3,
+) -> Split:
+    """As `split`, for a desk that must not be left with less than `least`.
+
+    A last look may be refused after another winner has confirmed. So with a least amount the winners are either all
+    firm, whose timely lift is a trade, or one dealer alone with last look.
+    """
+
+    def over(quotes: Sequence[RankedQuote], winners: int) -> Split:
+        return split(quotes, quantity, side, arrival, residual=residual, least=least, max_winners=winners)
+
+    if not least:
+        return over(ranked, max_winners)
+    options = [over([q for q in ranked if q.firm], max_winners)]
+    options += [over([q], 1) for q in ranked if not q.firm and q.quantity >= least]
+    return min(options, key=lambda o: _key(o, quantity, residual))
 
 
 def _key(found: Split, quantity: Quantity, residual: ResidualCurve | None) -> tuple[float, float, int]:

@@ -5,7 +5,7 @@ from typing import TypeAlias, TypeVar
 
 from rfq.domain import events as ev
 from rfq.domain.award import AUCTION_TABLE, Auction, Award
-from rfq.domain.errors import Inconsistent
+from rfq.domain.errors import IllegalTransition, Inconsistent
 from rfq.domain.fill import Fill
 from rfq.domain.lifecycle import advance
 from rfq.domain.order import ParentOrder
@@ -19,7 +19,7 @@ from rfq.domain.quote import (
     QuoteStatus,
     Request,
 )
-from rfq.domain.rfq import RFQ_TABLE, Rfq
+from rfq.domain.rfq import RFQ_TABLE, Rfq, RfqStatus
 from rfq.domain.selection import Selection
 from rfq.domain.values import (
     NO_LOTS,
@@ -124,13 +124,14 @@ class Block:
             case ev.PersonNeeded(reason=reason):
                 return (self.rfq.but(needs_person=reason),)
             case ev.PersonSettled():
-                return (self.rfq.but(needs_person=""),)
+                return (self.rfq.but(needs_person="", stopped=False),)
             case ev.PanelScored(selection=selection):
                 return (selection,)
             case ev.AuctionOpened(auction_id=auction_id):
                 auction = Auction(auction_id, self.rfq.rfq_id, stamped.session_at, stamped.session_at)
                 return self._rfq_to("open_auction"), auction
             case ev.DealersAsked():
+                self._still_on("ask")
                 auction = self._auction_to(event.auction_id, "ask")
                 if any(r.request_id in self.requests for r in event.requests):
                     raise Inconsistent("a request id was used twice")
@@ -177,8 +178,11 @@ class Block:
                 neutral = all(n.kind is ev.NoticeKind.EXPIRED for n in notices)
                 auction = self._auction(auction_id)
                 return (auction.but(neutral_told=True) if neutral else auction.but(outcome_told=True),)
-            case ev.BreakFound(fill=fill):
-                return self.rfq.but(needs_person=f"break: {fill.venue} filled more than asked"), fill
+            case ev.BreakFound(fill=fill, excess=excess):
+                if fill.fill_id in self.fills or not 0 < fill.quantity == excess:
+                    raise Inconsistent(f"break {fill.fill_id} must hold the excess lots, once")
+                reason = f"break: {fill.venue} filled more than asked"
+                return self.rfq.but(needs_person=reason, stopped=True), fill
             case ev.ParentCreated(order=order):
                 return self._open_parent(order)
             case ev.ParentDone(parent_id=parent_id):
@@ -217,6 +221,8 @@ class Block:
         request = self.requests.get(quote.request_id)
         if request is None or request.dealer_id != quote.dealer_id:
             raise Inconsistent(f"quote {quote.quote_id} answers no request of {quote.dealer_id}")
+        if quote.received_at > request.deadline:
+            raise Inconsistent(f"quote {quote.quote_id} came after its deadline")
         before = self.quotes.get(quote.quote_id)
         if before is not None:
             if before.dealer_id != quote.dealer_id or quote.revision <= before.revision:
@@ -226,19 +232,23 @@ class Block:
         return self._request_to(quote.request_id, "quote").but(answered_at=answered), quote
 
     def _lift(self, lift: Lift) -> tuple[Noun, ...]:
+        self._still_on("lift")
         if lift.lift_id in self.lifts:
             raise Inconsistent(f"lift {lift.lift_id} recorded twice")
         quote = self._quote_to(lift.quote_id, "lift")
         offered = quote.for_desk(lift.side)
         if quote.revision != lift.revision or offered is None or offered.price != lift.price:
             raise Inconsistent(f"lift {lift.lift_id} names what quote {lift.quote_id} does not say")
-        if not offered.min_quantity <= lift.quantity <= offered.quantity:
+        if (quote.auction_id, quote.dealer_id) != (lift.auction_id, lift.dealer_id) or self.rfq.side != lift.side:
+            raise Inconsistent(f"lift {lift.lift_id} is not of the auction, dealer or side that was awarded")
+        if not max(1, offered.min_quantity) <= lift.quantity <= offered.quantity:
             raise Inconsistent(f"lift {lift.lift_id} of {lift.quantity} lots is outside the quote's quantity")
         return self._move(lift.quantity, "unfilled", "reserved"), lift, quote
 
     def _confirm(self, lift_id: LiftId, fill: Fill) -> tuple[Noun, ...]:
         lift = self._lift_to(lift_id, "confirm")
-        if fill.fill_id in self.fills or fill.quantity > lift.quantity or fill.price != lift.price:
+        matches = 0 < fill.quantity <= lift.quantity and (fill.price, fill.side) == (lift.price, lift.side)
+        if fill.fill_id in self.fills or not matches:
             raise Inconsistent(f"confirmation of lift {lift_id} does not match it")
         rfq = self._move(fill.quantity, "reserved", "filled")
         rest = lift.quantity - fill.quantity
@@ -249,8 +259,11 @@ class Block:
         if order.parent_id in self.parents:
             raise Inconsistent(f"parent {order.parent_id} created twice")
         rfq = self._move(order.quantity, "unfilled", "working")
-        first = not self.open_parents
-        status = advance(f"RFQ {rfq.rfq_id}", RFQ_TABLE, rfq.status, "work_residual") if first else rfq.status
+        if order.quantity <= NO_LOTS or rfq.side not in (None, order.side):
+            raise Inconsistent(f"parent {order.parent_id} to {order.side.value} {order.quantity} lots")
+        status = rfq.status
+        if status is not RfqStatus.WORKING:
+            status = advance(f"RFQ {rfq.rfq_id}", RFQ_TABLE, status, "work_residual")
         return rfq.but(status=status, side=order.side), order
 
     def _work_fill(self, fill: Fill) -> tuple[Noun, ...]:
@@ -259,17 +272,24 @@ class Block:
         if fill.parent_id is None or fill.parent_id not in self.parents:
             raise Inconsistent(f"fill {fill.fill_id} has no parent here")
         # A fill after the parent's end comes out of what was given back.
-        source = "working" if fill.parent_id in self.open_parents else "unfilled"
-        return self._move(fill.quantity, source, "filled"), fill
+        open_lots = self.open_parents.get(fill.parent_id)
+        if fill.quantity <= NO_LOTS or (open_lots is not None and fill.quantity > open_lots):
+            raise Inconsistent(f"fill {fill.fill_id} of {fill.quantity} lots, with {open_lots} left to parent")
+        return self._move(fill.quantity, "unfilled" if open_lots is None else "working", "filled"), fill
 
     # --- small steps -------------------------------------------------------------------------------------------
 
     def _move(self, lots: Quantity, source: str, target: str) -> Rfq:
         rfq = self.rfq
         held, gains = int(getattr(rfq, source)), int(getattr(rfq, target))
-        if lots > held:
+        if not 0 <= lots <= held:
             raise Inconsistent(f"RFQ {rfq.rfq_id}: {lots} lots from {source}, which holds {held}")
         return rfq.but(**{source: held - lots, target: gains + lots})
+
+    def _still_on(self, event: str) -> None:
+        """No new risk on a request that is over."""
+        if self.rfq.is_over:
+            raise IllegalTransition(f"RFQ {self.rfq.rfq_id}", self.rfq.status.value, event)
 
     def _end(self, event: str, reason: str) -> Rfq:
         if self.rfq.reserved or self.rfq.working:

@@ -74,6 +74,16 @@ class Request(Frozen, frozen=True):
     answered_at: datetime | None = None
 
 
+def quote_key(request_id: RequestId, dealers_id: str) -> QuoteId:
+    """Our id of a quote: the dealer's own id (FIX 117), made unique by the request it answers."""
+    return QuoteId(f"{request_id}/{dealers_id}")
+
+
+def dealers_quote_id(quote_id: QuoteId) -> str:
+    """The dealer's own id again, as a lift must name it to the dealer."""
+    return quote_id.partition("/")[2]
+
+
 class QuoteStatus(StrEnum):
     LIVE = "live"
     LIFTING = "lifting"

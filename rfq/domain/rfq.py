@@ -36,7 +36,6 @@ RFQ_TABLE: Table[RfqStatus] = {
     (RfqStatus.RECEIVED, "cancel"): RfqStatus.CANCELLED,
     (RfqStatus.RECEIVED, "expire"): RfqStatus.EXPIRED,
     (RfqStatus.AUCTIONING, "close_auction"): RfqStatus.AWAITING_AWARD,
-    (RfqStatus.AUCTIONING, "cancel"): RfqStatus.CANCELLED,
     (RfqStatus.AWAITING_AWARD, "open_auction"): RfqStatus.AUCTIONING,
     (RfqStatus.AWAITING_AWARD, "work_residual"): RfqStatus.WORKING,
     (RfqStatus.AWAITING_AWARD, "finish"): RfqStatus.DONE,
@@ -151,6 +150,8 @@ class RfqTerms(Frozen, frozen=True):
         leg = self.leg
         if leg.quantity <= 0:
             raise BadInput("legs[0].quantity", leg.quantity, "must be positive")
+        if leg.limit_price is not None and leg.limit_price <= 0:
+            raise BadInput("legs[0].limit_price", leg.limit_price, "must be positive")
         if leg.side is not RequestSide.TWO_WAY and leg.intent is not None:
             raise BadInput("legs[0].intent", leg.intent.value, "is only for side two_way")
         if leg.side is RequestSide.TWO_WAY and leg.intent is None:
@@ -216,6 +217,8 @@ class Rfq(Frozen, frozen=True):
     unfilled: Quantity = NO_LOTS
     reason: str = ""
     cancelling: bool = False
+    stopped: bool = False
+    """A break was found: nothing new is done until a person has settled it."""
     needs_person: str = ""
     sequence: int = 0
     """Sequence of the last event folded in: the place to resume a subscription from."""

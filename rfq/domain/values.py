@@ -1,8 +1,10 @@
 """Exact values: side, price, quantity, notional, instrument, and the typed ids everything is named by."""
 
+import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import NewType, Self
 
 import msgspec
@@ -31,6 +33,9 @@ Notional = NewType("Notional", int)
 """Price times Quantity: exact, in price units times lots."""
 
 NO_LOTS = Quantity(0)
+
+_DECIMAL = re.compile(r"-?[0-9]{1,36}(\.[0-9]{1,36})?")
+_TOO_LARGE = Decimal("1e18")
 
 
 class Side(StrEnum):
@@ -104,6 +109,9 @@ class Instrument(Frozen, frozen=True):
         for band in self.tick_bands:
             if band.tick <= 0 or band.tick % 2:
                 raise BadInput(f"{self.symbol}.tick", band.tick, "must be a positive even count of price units")
+        for below, band in pairwise(self.tick_bands):
+            if band.from_price % below.tick or band.from_price % band.tick:
+                raise BadInput(f"{self.symbol}.tick_bands", band.from_price, "must begin on the tick of both sides")
 
     def tick_at(self, price: Price) -> int:
         """The tick, in price units, that rules an order at `price`."""
@@ -158,12 +166,11 @@ class Instrument(Frozen, frozen=True):
 
 
 def _whole(text: str, unit: Decimal, field: str, rule: str) -> int:
-    try:
-        value = Decimal(text)
-    except (InvalidOperation, TypeError):
-        raise BadInput(field, text, "must be a decimal string") from None
-    if not value.is_finite() or abs(value.adjusted()) > 18:
-        raise BadInput(field, text, "must be a finite number below 1e18")
+    if not _DECIMAL.fullmatch(text):  # Decimal() itself would also take '1_000', ' 1 ', '1e3' and 'NaN'.
+        raise BadInput(field, text, "must be a decimal string")
+    value = Decimal(text)
+    if abs(value) >= _TOO_LARGE:
+        raise BadInput(field, text, "must be a number below 1e18")
     count, rest = divmod(value, unit)
     if rest:
         raise BadInput(field, text, rule)
