@@ -21,7 +21,6 @@ from rfq.domain.values import (
     LiftId,
     Price,
     Quantity,
-    QuoteId,
     RequestId,
     RfqId,
     Side,
@@ -100,10 +99,10 @@ class MarketData(Protocol):
 
 
 class DealerQuoted(Frozen, frozen=True):
-    """A quote as it came in; everything but the stamps is the dealer's word."""
+    """A quote as it came in: the dealer's word. `quote_id` is the dealer's own (see rfq.domain.quote.quote_key)."""
 
     request_id: RequestId
-    quote_id: QuoteId
+    quote_id: str
     revision: int
     bid: QuoteSide | None
     offer: QuoteSide | None
@@ -114,7 +113,7 @@ class DealerQuoted(Frozen, frozen=True):
 
 class DealerWithdrew(Frozen, frozen=True):
     request_id: RequestId
-    quote_id: QuoteId
+    quote_id: str
 
 
 class DealerDeclined(Frozen, frozen=True):
@@ -316,6 +315,14 @@ class Lease(Frozen, frozen=True):
 class RfqStore(Protocol):
     async def claim(self, rfq_id: RfqId) -> Lease:
         """Takes ownership if it is free or has lapsed, with a higher epoch. Raises LeaseLost if somebody holds it."""
+        ...
+
+    def first_lease(self, rfq_id: RfqId) -> Lease:
+        """The lease of an RFQ about to be received: epoch 1, recorded in the transaction of its first append."""
+        ...
+
+    async def renew(self) -> None:
+        """Keeps every lease of this holder alive. A holder that has not renewed for the lease time loses them all."""
         ...
 
     async def release(self, lease: Lease) -> None: ...

@@ -1,0 +1,188 @@
+"""Awarding: split the block, lift the quotes, see every lift resolved, fall to the next best, settle the auction."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rfq.domain import events as ev
+from rfq.domain.auction import best_won, cover, rank
+from rfq.domain.award import Allocation, AuctionStatus, Award
+from rfq.domain.blend import sure_split
+from rfq.domain.errors import PeerGone
+from rfq.domain.quote import Lift, LiftStatus, QuoteStatus
+from rfq.domain.rfq import AwardMode
+from rfq.domain.values import NO_LOTS, AuctionId, LiftId, Side
+from rfq.engine.choose import residual_curve
+from rfq.engine.notices import tell_at_close
+from rfq.engine.sourcing import Sourcing, log
+from rfq.engine.work import begin_residual, finish, may_work
+
+
+async def award_and_confirm(s: Sourcing) -> None:
+    """AWAITING AWARD: lifts quotes until nothing more is wanted or to be had, then settles the auction.
+
+    Automatic awards decide here; manual ones arrive from the desk through `place` while this waits. Lots of a lift
+    that is unknown stay reserved: the others go on, and past its limit a person is asked.
+    """
+    auction = s.block.auction
+    assert auction is not None
+    while True:
+        await _answers(s)
+        _expire(s, auction.auction_id)
+        if await _award_more(s, auction.auction_id):
+            continue
+        if s.block.lifts_in(LiftStatus.UNKNOWN) and not s.rfq.needs_person:
+            limit = s.in_s(s.parts.settings.unknown_limit_s)
+            if not await s.until(lambda: not s.block.lifts_in(LiftStatus.UNKNOWN), limit):
+                unknown = s.block.lifts_in(LiftStatus.UNKNOWN)
+                dealers = ", ".join(sorted(lift.dealer_id for lift in unknown))
+                await s.journal.write(ev.PersonNeeded(f"{dealers} does not say what became of a lift"))
+            continue
+        break
+    await _settle(s, auction.auction_id)
+
+
+async def _award_more(s: Sourcing, auction_id: AuctionId) -> bool:
+    """Places one more award if there is one to place; True if lifts went out."""
+    if s.rfq.cancelling or s.rfq.stopped or s.rfq.unfilled == NO_LOTS:
+        return False
+    if s.rfq.terms.award is AwardMode.MANUAL:
+        return await _wait_for_picks(s, auction_id)
+    award = decide(s, auction_id)
+    if award is None:
+        return False
+    await place(s, award)
+    return True
+
+
+async def _wait_for_picks(s: Sourcing, auction_id: AuctionId) -> bool:
+    """Until the desk has picked, its time is up, or nothing is left to pick from."""
+    last = s.block.award
+    if last is not None:
+        picked = {a.quote_id for a in last.allocations}
+        if not any(lift.status is LiftStatus.REFUSED for lift in s.block.lifts.values() if lift.quote_id in picked):
+            return False  # The desk has had what it picked.
+    closed_at = s.block.auctions[auction_id].closed_at or s.now()
+    deadline = closed_at + timedelta(seconds=s.rfq.terms.award_window_s)
+
+    def settled() -> bool:
+        picked = bool(s.block.lifts_in(LiftStatus.SENT))
+        return picked or s.rfq.cancelling or not s.block.quotes_in(auction_id, QuoteStatus.LIVE)
+
+    while s.now() < deadline and not settled():
+        live = s.block.quotes_in(auction_id, QuoteStatus.LIVE)
+        await s.until(settled, min([deadline, *(q.expires_at for q in live)]))
+        _expire(s, auction_id)
+    return bool(s.block.lifts_in(LiftStatus.SENT))
+
+
+def decide(s: Sourcing, auction_id: AuctionId) -> Award | None:
+    """The least-cost split of what is unfilled over the live quotes and the residual; None if no quote is worth it."""
+    rfq, terms = s.rfq, s.rfq.terms
+    side = terms.leg.desk_side
+    assert side is not None
+    ranked = rank(s.block.quotes_in(auction_id, QuoteStatus.LIVE), side, s.now(), terms.leg.limit_price)
+    nothing_yet = not rfq.filled and not rfq.reserved
+    curve = residual_curve(s.parts, terms, s.instrument, s.market, s.block.selection)
+    won = len({lift.dealer_id for lift in s.block.lifts_in(LiftStatus.CONFIRMED, LiftStatus.UNKNOWN)})
+    found = sure_split(
+        ranked,
+        rfq.unfilled,
+        side,
+        rfq.arrival.mid,
+        residual=curve,
+        least=terms.least_at_quotes if nothing_yet else NO_LOTS,
+        max_winners=max(1, terms.max_winners - won),
+    )
+    if not found.allocations:
+        return None
+    asked = terms.leg.quantity
+    return Award(
+        auction_id=auction_id,
+        side=side,
+        allocations=found.allocations,
+        residual=found.residual,
+        expected_quote_bps=found.quote_cost / asked,
+        expected_residual_bps=found.residual_cost / asked,
+        reason="least expected cost of quotes and residual",
+        decided_at=s.now(),
+    )
+
+
+async def place(s: Sourcing, award: Award) -> list[Lift]:
+    """Records an award and its lifts, then sends them. From the record on, their lots are reserved."""
+    lifts = [_lift(s, award.auction_id, award.side, allocation) for allocation in award.allocations]
+    await s.journal.write(ev.AwardDecided(award), *(ev.QuoteLifted(lift) for lift in lifts))
+    for lift in lifts:
+        try:
+            await s.parts.gateway.lift(lift)
+        except PeerGone as gone:
+            if s.block.lifts[lift.lift_id].status is LiftStatus.SENT:
+                s.journal.note(ev.LiftUnknown(lift.lift_id, str(gone)))
+    return lifts
+
+
+def _lift(s: Sourcing, auction_id: AuctionId, side: Side, allocation: Allocation) -> Lift:
+    quote = s.block.quotes[allocation.quote_id]
+    return Lift(
+        lift_id=LiftId(s.parts.ids.new("lift")),
+        rfq_id=s.rfq.rfq_id,
+        auction_id=auction_id,
+        request_id=quote.request_id,
+        quote_id=quote.quote_id,
+        revision=allocation.revision,
+        dealer_id=quote.dealer_id,
+        symbol=s.rfq.terms.leg.symbol,
+        side=side,
+        price=allocation.price,
+        quantity=allocation.quantity,
+        sent_at=s.now(),
+        answer_by=s.in_s(quote.last_look_s + s.parts.settings.lift_answer_s),
+    )
+
+
+async def _answers(s: Sourcing) -> None:
+    """Until no lift is waiting for its answer. One that has none in time becomes unknown, and its dealer is asked."""
+    while waiting := s.block.lifts_in(LiftStatus.SENT):
+        deadline = min(lift.answer_by for lift in waiting)
+        await s.until(lambda: not s.block.lifts_in(LiftStatus.SENT), deadline)
+        for lift in s.block.lifts_in(LiftStatus.SENT):
+            if lift.answer_by <= s.now():
+                s.journal.note(ev.LiftUnknown(lift.lift_id, "no answer in time"))
+                await ask_status(s, [lift])
+
+
+async def ask_status(s: Sourcing, lifts: Sequence[Lift]) -> None:
+    """Asks what became of lifts; a dealer who is away is asked when it is back."""
+    for lift in lifts:
+        try:
+            await s.parts.gateway.ask_status(lift)
+        except PeerGone:
+            log.warning("line down", rfq_id=lift.rfq_id, dealer=lift.dealer_id, lift=lift.lift_id)
+
+
+def _expire(s: Sourcing, auction_id: AuctionId) -> None:
+    now = s.now()
+    lapsed = tuple(q.quote_id for q in s.block.quotes_in(auction_id, QuoteStatus.LIVE) if q.expires_at <= now)
+    if lapsed:
+        s.journal.note(ev.QuotesExpired(lapsed))
+
+
+async def _settle(s: Sourcing, auction_id: AuctionId) -> None:
+    """Lets the other quotes go, tells what is to be told now, and goes on to the residual or to the end."""
+    live = tuple(q.quote_id for q in s.block.quotes_in(auction_id, QuoteStatus.LIVE))
+    if live:
+        s.journal.note(ev.QuotesLost(live))
+    quotes = [q for q in s.block.quotes.values() if q.auction_id == auction_id]
+    side = s.rfq.side
+    best = best_won(quotes, side) if side else None
+    if s.block.auctions[auction_id].status is not AuctionStatus.SETTLED:
+        s.journal.note(ev.AuctionSettled(auction_id, best, cover(quotes, side) if side else None))
+    await tell_at_close(s, auction_id)
+    if may_work(s):
+        await begin_residual(s)
+        return
+    await s.until(lambda: s.rfq.reserved == NO_LOTS and not s.rfq.needs_person)
+    if may_work(s):  # Lots that came back from a lift which was unknown.
+        await begin_residual(s)
+    else:
+        await finish(s)

@@ -1,0 +1,116 @@
+"""Asking: open the auction, send the requests, wait for the close, widen if it pays."""
+
+from collections.abc import Sequence
+
+from rfq.domain import events as ev
+from rfq.domain.auction import rank, silent
+from rfq.domain.quote import QuoteStatus, Request, RequestStatus
+from rfq.domain.selection import Selection
+from rfq.domain.values import AuctionId, DealerId, RequestId
+from rfq.engine.choose import improvement_bps, score_panel
+from rfq.engine.sourcing import Sourcing, log
+from rfq.engine.work import begin_residual
+
+
+async def open_auction(s: Sourcing) -> None:
+    """RECEIVED: chooses and asks the first wave, or goes straight to the residual when nobody can be asked."""
+    terms = s.rfq.terms
+    if s.rfq.cancelling:
+        await s.journal.write(ev.RfqCancelled("cancelled before anyone was asked"))
+        return
+    seed = s.random("selection").getrandbits(63)
+    selection = await score_panel(s.parts, terms, s.instrument, s.market, seed)
+    if not selection.chosen:
+        s.journal.note(ev.PanelScored(selection))
+        if terms.residual is None or terms.least_at_quotes or s.rfq.side is None:
+            await s.journal.write(ev.RfqExpired("no dealer could be asked"))
+        else:
+            await begin_residual(s)
+        return
+    auction_id = AuctionId(s.parts.ids.new("auction"))
+    first = selection.chosen[: terms.first_wave] if terms.first_wave else selection.chosen
+    s.journal.note(ev.PanelScored(selection), ev.AuctionOpened(auction_id))
+    await _ask(s, auction_id, first, selection, wave=1)
+
+
+async def collect(s: Sourcing) -> None:
+    """AUCTIONING: until the deadline, or until everyone asked has answered; then widens or closes."""
+    auction = s.block.auction
+    assert auction is not None
+    await s.until(lambda: s.rfq.cancelling or not silent(s.block.requests_of(auction.auction_id)), auction.deadline)
+    if not s.rfq.cancelling:
+        selection = s.block.selection
+        further = _worth_asking(s, auction.auction_id)
+        if further and selection is not None:
+            await _ask(s, auction.auction_id, further, selection, wave=s.block.auctions[auction.auction_id].waves + 1)
+            return
+    requests = s.block.requests_of(auction.auction_id)
+    s.journal.note(ev.AuctionClosed(auction.auction_id, tuple(r.request_id for r in silent(requests))))
+    await s.parts.gateway.withdraw(silent(requests), "closed")
+
+
+async def _ask(
+    s: Sourcing, auction_id: AuctionId, dealers: Sequence[DealerId], selection: Selection, wave: int
+) -> None:
+    terms, leg = s.rfq.terms, s.rfq.terms.leg
+    deadline = s.in_s(terms.quote_window_s)
+    requests = tuple(
+        Request(
+            request_id=RequestId(s.parts.ids.new("request")),
+            rfq_id=s.rfq.rfq_id,
+            auction_id=auction_id,
+            dealer_id=dealer_id,
+            symbol=leg.symbol,
+            side=leg.side,
+            quantity=leg.quantity,
+            deadline=deadline,
+            asked_at=s.now(),
+            market_asked_at=s.parts.market_clock.now(),
+            mid_at_ask=s.mid,
+            wave=wave,
+            propensity=selection.propensities.get(dealer_id, 1.0),
+            requester="" if terms.anonymous else s.rfq.desk_id,
+            residual=leg.quantity if terms.disclose_residual and terms.residual else None,
+            competitors=len(dealers) - 1 if s.parts.settings.compete_disclosed else None,
+        )
+        for dealer_id in dealers
+    )
+    await s.journal.write(ev.DealersAsked(auction_id, wave, deadline, requests))
+    reached = await s.parts.gateway.ask(requests)
+    asked_still = {RequestStatus.ASKED}
+    missed = tuple(
+        r.request_id
+        for r in requests
+        if r.request_id not in reached and s.block.requests[r.request_id].status in asked_still
+    )
+    if missed:
+        s.journal.note(ev.RequestsUnreached(missed))
+    log.info("asked", rfq_id=s.rfq.rfq_id, wave=wave, dealers=list(dealers), unreached=len(missed))
+
+
+def _worth_asking(s: Sourcing, auction_id: AuctionId) -> tuple[DealerId, ...]:
+    """The next wave: those chosen and not yet asked, each of whom is expected to improve on what is there.
+
+    Nobody, if the best quote would lapse before the wider auction could close: a bird in the hand is not risked.
+    """
+    terms, selection = s.rfq.terms, s.block.selection
+    if terms.first_wave is None or selection is None:
+        return ()
+    asked = {r.dealer_id for r in s.block.requests_of(auction_id)}
+    waiting = [
+        score for score in selection.ranking if score.dealer_id in selection.chosen and score.dealer_id not in asked
+    ]
+    reachable = s.parts.gateway.reachable()
+    waiting = [score for score in waiting if score.dealer_id in reachable]
+    side = terms.leg.desk_side
+    if not waiting or side is None:
+        return ()
+    ranked = rank(s.block.quotes_in(auction_id, QuoteStatus.LIVE), side, s.now(), terms.leg.limit_price)
+    enough = sum(q.quantity for q in ranked) >= max(terms.least_at_quotes, 1)
+    if not ranked or not enough:
+        return tuple(score.dealer_id for score in waiting)
+    best = s.block.quotes[ranked[0].quote_id]
+    if best.expires_at <= s.in_s(terms.quote_window_s):
+        return ()
+    best_bps = side.sign * (ranked[0].price - s.mid) / s.mid * 1e4
+    return tuple(score.dealer_id for score in waiting if improvement_bps(score, best_bps) > 0)

@@ -1,0 +1,115 @@
+"""One RFQ while it is alive: its block, its pen, and a way to wait for what others do to it."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from rfq.domain.block import Block
+from rfq.domain.events import Stamped
+from rfq.domain.quote import Request
+from rfq.domain.rfq import Rfq
+from rfq.domain.values import Instrument, ParentId, Price, RequestId
+from rfq.engine.journal import Journal
+from rfq.engine.parts import Parts
+from rfq.ports import Lease, MarketView, StreamId, Working
+
+log = structlog.get_logger()
+
+
+class Sourcing:
+    """Holds one block and wakes its story whenever the block changes.
+
+    Whoever brings news (a dealer's message, a desk's command, the router) folds it through the journal; the story only
+    waits on conditions of the block. So there is nothing to queue and nothing to lose.
+    """
+
+    def __init__(
+        self, parts: Parts, block: Block, lease: Lease, on_change: Callable[["Sourcing", Sequence[Stamped]], None]
+    ) -> None:
+        self.parts = parts
+        self.block = block
+        self.changed = asyncio.Event()
+        self.working: list[Working] = []
+        self.new_parents: set[ParentId] = set()
+        """Parents recorded by this very process and not yet at the router: they need no history."""
+        self._on_change = on_change
+        self.journal = Journal(
+            block,
+            StreamId("rfq", lease.rfq_id),
+            lease,
+            parts.store,
+            parts.clock,
+            parts.market_clock,
+            self._folded,
+            self._became_durable,
+        )
+
+    def _folded(self, events: Sequence[Stamped]) -> None:
+        self.changed.set()
+        self._on_change(self, events)
+
+    def _became_durable(self) -> None:
+        self.changed.set()
+        self._on_change(self, ())
+
+    @property
+    def rfq(self) -> Rfq:
+        return self.block.rfq
+
+    @property
+    def instrument(self) -> Instrument:
+        return self.parts.instruments[self.rfq.terms.leg.symbol]
+
+    @property
+    def market(self) -> MarketView:
+        return self.parts.market.view(self.instrument.symbol)
+
+    @property
+    def mid(self) -> Price:
+        """The mid now; the arrival mid where the market has none at the moment."""
+        return self.market.mid or self.rfq.arrival.mid
+
+    def request(self, request_id: RequestId) -> Request | None:
+        return self.block.requests.get(request_id)
+
+    def now(self) -> datetime:
+        return self.parts.clock.now()
+
+    def in_s(self, seconds: float) -> datetime:
+        return self.parts.clock.now() + timedelta(seconds=seconds)
+
+    def random(self, purpose: str) -> random.Random:
+        """Randomness of its own for each RFQ and purpose, from the engine's seed: order of arrival plays no part."""
+        return random.Random(f"{self.parts.seed}/{self.rfq.rfq_id}/{purpose}")
+
+    async def until(self, condition: Callable[[], bool], deadline: datetime | None = None) -> bool:
+        """Waits until the block meets `condition`, or the deadline passes (then False).
+
+        Raises what broke the journal.
+        """
+        drained = False
+        while True:
+            if self.journal.broken is not None:
+                raise self.journal.broken
+            if condition():
+                return True
+            self.changed.clear()
+            if deadline is None:
+                await self.changed.wait()
+                continue
+            left = (deadline - self.now()).total_seconds()
+            if left > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self.changed.wait()
+            elif drained:
+                return False
+            else:
+                # What has already arrived is taken in before the deadline is called: stamps decide, not scheduling.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                drained = True
