@@ -1,0 +1,80 @@
+"""What the HTTP edge calls: the engine's commands, and the dealers' lines. Wired by rfq.app."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol, TypeAlias
+
+from rfq.domain.award import Award
+from rfq.domain.blend import ResidualCurve
+from rfq.domain.limits import DeskLimits
+from rfq.domain.rfq import Rfq, RfqTerms
+from rfq.domain.selection import Selection
+from rfq.domain.values import DealerId, DeskId, LiftId, Quantity, RfqId
+from rfq.engine.commands import CancelAnswer, Pick
+from rfq.ports import MarketView
+
+
+class Plan(Protocol):
+    @property
+    def selection(self) -> Selection: ...
+    @property
+    def market(self) -> MarketView: ...
+    @property
+    def residual(self) -> ResidualCurve | None: ...
+    @property
+    def expected_cost_bps(self) -> float: ...
+
+
+class Engine(Protocol):
+    """rfq.engine.engine.Engine, as far as the edge sees it. Every command may raise any SottoError."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def killed(self) -> str | None:
+        """Why nothing new is begun, if the kill switch is thrown."""
+        ...
+
+    async def submit(
+        self, desk_id: DeskId, terms: RfqTerms, *, idempotency_key: str, body_digest: str
+    ) -> tuple[Rfq, bool]:
+        """The RFQ, and whether this call created it."""
+        ...
+
+    async def plan(self, desk_id: DeskId, terms: RfqTerms) -> Plan: ...
+    async def cancel(self, rfq_id: RfqId, by: str) -> CancelAnswer: ...
+    async def award(self, rfq_id: RfqId, picks: Sequence[Pick], by: str) -> Award: ...
+    async def settle(
+        self,
+        rfq_id: RfqId,
+        lift_id: LiftId | None,
+        answer: Literal["confirmed", "refused"] | None,
+        evidence: str,
+        by: str,
+        quantity: Quantity | None,
+    ) -> Rfq: ...
+    async def kill(self, by: str, reason: str) -> None: ...
+    async def release(self, by: str) -> None: ...
+    async def set_limits(self, desk_id: DeskId, limits: DeskLimits, by: str) -> None: ...
+    async def limits(self, desk_id: DeskId) -> DeskLimits: ...
+    def changes(self, rfq_id: RfqId) -> AbstractContextManager[asyncio.Event]:
+        """The event is set whenever new events of that RFQ have become durable; whoever waits on it clears it."""
+        ...
+
+
+class Line(Protocol):
+    """One dealer's open connection, frames only: text under the JSON subprotocol, bytes under MessagePack."""
+
+    @property
+    def subprotocol(self) -> str: ...
+    async def recv(self) -> str | bytes: ...
+    async def send(self, data: str | bytes) -> None: ...
+    async def close(self, code: int, reason: str) -> None: ...
+
+
+ServeDealer: TypeAlias = Callable[[DealerId, Line], Awaitable[None]]
+"""Serves one dealer's line until it closes: dealers.gateway's `serve`."""
+
+Reachable: TypeAlias = Callable[[], frozenset[DealerId]]
