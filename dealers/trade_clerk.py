@@ -1,0 +1,78 @@
+"""Records which trades dealers have booked, and finds those they have not: the ledger, off the line's path."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from rfq.domain.errors import NotFound, Refusal, SottoError
+from rfq.domain.values import DealerId, LiftId
+from rfq.ports import Clock, Trade, TradeLedger
+
+log = structlog.get_logger()
+
+LEDGER_S = 5.0
+"""Longest wait for the ledger."""
+PAUSE_S = 1.0
+"""Between attempts while the ledger is away."""
+
+
+class TradeClerk:
+    """One task, one bounded list of work, so that no dealer's messages wait for the database."""
+
+    def __init__(
+        self,
+        ledger: TradeLedger | None,
+        clock: Clock,
+        book: Callable[[DealerId, Sequence[Trade]], None],
+        unknown: Callable[[DealerId, LiftId], None],
+        bound: int = 10_000,
+    ) -> None:
+        self._ledger, self._clock, self._bound = ledger, clock, bound
+        self._book, self._unknown = book, unknown
+        self._work: deque[tuple[DealerId, LiftId | None]] = deque()
+        self._wake = asyncio.Event()
+
+    def acknowledge(self, dealer_id: DealerId, lift_id: LiftId) -> None:
+        """Notes an acknowledgement to be recorded. Raises Refusal when too many wait."""
+        if self._ledger is not None:
+            if len(self._work) >= self._bound:
+                raise Refusal("too many acknowledgements wait to be recorded: the trade will be sent again")
+            self._add(dealer_id, lift_id)
+
+    def redeliver(self, dealer_id: DealerId) -> None:
+        """Notes that a dealer is back: its unacknowledged trades are to be read and sent."""
+        if self._ledger is not None and (dealer_id, None) not in self._work:
+            self._add(dealer_id, None)
+
+    def _add(self, dealer_id: DealerId, lift_id: LiftId | None) -> None:
+        self._work.append((dealer_id, lift_id))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until cancelled. What fails for want of the ledger is tried again, in order."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._work:
+                try:
+                    async with asyncio.timeout(LEDGER_S):
+                        await self._do(*self._work[0])
+                except (SottoError, TimeoutError, OSError) as error:
+                    log.warning("trade ledger unavailable", why=str(error) or type(error).__name__)
+                    await self._clock.sleep_until(self._clock.now() + timedelta(seconds=PAUSE_S))
+                else:
+                    self._work.popleft()
+
+    async def _do(self, dealer_id: DealerId, lift_id: LiftId | None) -> None:
+        if self._ledger is None:
+            return
+        if lift_id is None:
+            self._book(dealer_id, await self._ledger.unacknowledged(dealer_id))
+            return
+        try:
+            await self._ledger.acknowledge(dealer_id, lift_id)
+        except NotFound:
+            self._unknown(dealer_id, lift_id)
