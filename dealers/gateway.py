@@ -1,6 +1,7 @@
 """Remote dealers: serves their connections, speaks the protocol of dealers.wire, and is the engine's DealerGateway."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -84,9 +85,9 @@ class WireGateway(DealerLines):
     async def __aexit__(self, *exc: object) -> None:
         for session in tuple(self._sessions):
             session.end("closing", "Sotto closes")
-        give_up = asyncio.get_running_loop().time() + self._session_bounds.close_s
-        while self._sessions and asyncio.get_running_loop().time() < give_up:
-            await asyncio.sleep(0.01)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * self._session_bounds.close_s):
+                await asyncio.gather(*(session.finished.wait() for session in self._sessions))
         await super().__aexit__(*exc)
 
     def states(self) -> list[LineState]:
@@ -137,6 +138,7 @@ class WireGateway(DealerLines):
                 await session.finish()
             finally:
                 self._sessions.discard(session)
+                session.finished.set()
                 self._frames_sent += session.sent
                 self._frames_received += session.received
 

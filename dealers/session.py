@@ -86,6 +86,7 @@ class LineSession:
         self.sent = self.received = 0
         self.ended = ""
         """Why the session is over; empty while it is not."""
+        self.finished = asyncio.Event()
         self.heard_at = self.said_at = now()
         self.frames = Allowance(bounds.frames_per_s, bounds.frame_burst, self._seconds)
         self.errors = Allowance(bounds.errors_per_s, bounds.error_burst, self._seconds)
