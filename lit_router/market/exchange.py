@@ -201,23 +201,17 @@ class SimulatedExchange(MatchingCore):
             if order.leaves and is_ioc(ticket):
                 self._close(entry, OrderState.EXPIRED, "nothing to cross with at the mid")
             return
-        mid = book.mid
-        walk = book.take(order.buys, order.leaves, order.price, order.participant)
+        mid, leaves = book.mid, order.leaves
+        walk = book.execute(order, rests=not is_ioc(ticket))
         for price, lots in walk.taken:
-            order.leaves -= lots
-            order.filled += lots
-            self._filled(order, self._now, price, lots, order.leaves, maker=False, mid=mid)
+            leaves -= lots
+            self._filled(order, self._now, price, lots, leaves, maker=False, mid=mid)
         self._report_passive(book)
-        if not order.leaves:
-            return
         if walk.met_itself:
             self._close(entry, OrderState.CANCELLED, "would have traded with itself")
-        elif is_ioc(ticket):
+        elif order.leaves and is_ioc(ticket):
             reason = "no liquidity within the limit" if order.price is not None else "no liquidity"
             self._close(entry, OrderState.EXPIRED, reason)
-        else:
-            book.rest_new(order)
-            self._report_passive(book)
 
     def _pull(self, entry: Entry) -> None:
         listed = self._find(entry.ticket.symbol)

@@ -26,7 +26,7 @@ from lit_router.market.rates import LARGEST, THETA, THETA_REINIT, invariant_law,
 
 
 class QueueReactiveBook(LevelBook):
-    """One book. `advance` plays anonymous flow; `take`, `rest_new` and `pull` are what participants do to it."""
+    """One book. `advance` plays anonymous flow; `execute` and `pull` are what participants do to it."""
 
     def __init__(
         self,
@@ -141,18 +141,22 @@ class QueueReactiveBook(LevelBook):
             return lots
         return lots - self.walk(buys, lots, price, None).lots
 
-    def take(self, buys: bool, lots: int, limit: int | None, participant: str) -> Walk:
-        """A participant's order walks the book now; the reference price reacts as to any other flow."""
+    def execute(self, order: OwnOrder, *, rests: bool) -> Walk:
+        """A participant's order walks the book now; what is left joins its queue if it `rests`, else leaves.
+
+        Only then does the reference price react, as to any other flow: anonymous orders that the reaction brings
+        within the resting order's price trade with it.
+        """
         before = self.counts[: 2 * self.levels]
-        walk = self.walk(buys, lots, limit, participant)
-        if walk.taken:
+        walk = self.walk(order.buys, order.leaves, order.price, order.participant)
+        order.leaves -= walk.lots
+        order.filled += walk.lots
+        stays = rests and order.leaves > 0 and not walk.met_itself
+        if stays:
+            self.rest(order)
+        if stays or walk.taken:
             self._after_participant(before)
         return walk
-
-    def rest_new(self, order: OwnOrder) -> None:
-        """A participant's order, already walked, joins the back of its queue."""
-        self.rest(order)
-        self._after_participant(None)
 
     def pull(self, order: OwnOrder) -> None:
         """A participant's resting order leaves the book."""
@@ -160,7 +164,7 @@ class QueueReactiveBook(LevelBook):
         self.withdraw(order)
         self._after_participant(before)
 
-    def _after_participant(self, before: list[int] | None) -> None:
+    def _after_participant(self, before: list[int]) -> None:
         self.recount()
         self._outside += 1
         self._requote(self._stream.outside(self._outside), before)

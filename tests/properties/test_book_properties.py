@@ -38,7 +38,7 @@ steps: st.SearchStrategy[list[Step]] = st.lists(
     st.tuples(
         st.sampled_from(["submit", "submit", "submit", "cancel", "replace", "wait"]),
         st.sampled_from(["desk", "dealer", "other"]),
-        st.integers(1, 4_000),
+        st.one_of(st.integers(1, 4_000), st.integers(10_000, 60_000)),
         st.integers(-30, 30),
         st.booleans(),
         st.booleans(),
@@ -93,7 +93,7 @@ class Play:
                 if any(isinstance(report, Replaced) for report in self.reports[who][before:]):
                     self.asked[who, order_id] = lots
             case _:
-                self.now_s += lots / 100
+                self.now_s += min(lots, 4_000) / 100
                 self.sim.advance_to(OPENS + timedelta(seconds=self.now_s))
         self.check_books()
 

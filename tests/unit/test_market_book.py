@@ -6,6 +6,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
+from lit_router.market.level_book import Walk
 from lit_router.market.own_orders import UNKNOWN_AHEAD, CancelAssumption, OwnOrder, OwnQueue
 from lit_router.market.queue_reactive import QueueReactiveBook
 from lit_router.market.rates import invariant_law, level_rates
@@ -24,6 +25,10 @@ def bid(price: int | None, lots: int, who: str = "desk", order_id: str = "1") ->
 
 def ask(price: int | None, lots: int, who: str = "desk", order_id: str = "1") -> OwnOrder:
     return OwnOrder(who, order_id, False, price, lots)
+
+
+def take(one: QueueReactiveBook, buys: bool, lots: int, limit: int | None, who: str) -> Walk:
+    return one.execute(OwnOrder(who, "t", buys, limit, lots), rests=False)
 
 
 def test_rates_are_the_published_ones_at_published_sizes_and_linear_between() -> None:
@@ -80,7 +85,7 @@ def test_deepcopy_replays_the_same_future_and_leaves_the_original_alone() -> Non
     one = book(8)
     one.advance(300.0)
     resting = bid(one.first_bid, 500)
-    one.rest_new(resting)
+    one.execute(resting, rests=True)
     twin = deepcopy(one)
     one.advance(900.0)
     assert twin.now_s == 300.0
@@ -105,7 +110,7 @@ def test_limit_stops_the_walk() -> None:
     one = book(2)
     one.advance(60.0)
     price, lots = one.depth(False, 1)[0]
-    walk = one.take(True, lots + 50, price, "desk")
+    walk = take(one, True, lots + 50, price, "desk")
     assert walk.taken == [(price, lots)]
 
 
@@ -115,7 +120,7 @@ def test_sweeping_a_side_moves_the_reference_price_up_on_average() -> None:
         one = book(seed)
         one.advance(30.0)
         before = one.first_bid
-        one.take(True, sum(lots for _, lots in one.depth(False, 3)), None, "desk")
+        take(one, True, sum(lots for _, lots in one.depth(False, 3)), None, "desk")
         moves.append(one.first_bid - before)
     assert min(moves) >= 0
     assert 10.0 < np.mean(moves) < 30.0, "three levels of ten units, each followed with probability 0.7"
@@ -126,7 +131,7 @@ def test_own_order_waits_for_what_was_ahead_and_then_trades_before_what_came_lat
     one.advance(60.0)
     price, shown = one.depth(True, 1)[0]
     mine = bid(price, 250)
-    one.rest_new(mine)
+    one.execute(mine, rests=True)
     assert mine.ahead == shown
     one.queues[0] += 700
     one.recount()
@@ -143,8 +148,8 @@ def test_several_own_orders_at_one_price_trade_first_in_first_out() -> None:
     one.advance(60.0)
     price = one.first_bid + 2
     first, second = bid(price, 100, "desk"), bid(price, 100, "dealer")
-    one.rest_new(first)
-    one.rest_new(second)
+    one.execute(first, rests=True)
+    one.execute(second, rests=True)
     one.walk(False, 150, None, None)
     assert (first.filled, second.filled) == (100, 50)
     assert [fill.lots for fill in one.passive_fills] == [100, 50]
@@ -154,10 +159,10 @@ def test_several_own_orders_at_one_price_trade_first_in_first_out() -> None:
 def test_an_order_never_trades_with_its_own_participant() -> None:
     one = book(2)
     one.advance(60.0)
-    one.rest_new(bid(one.first_bid + 2, 100, "desk"))
-    walk = one.take(False, 300, None, "desk")
+    one.execute(bid(one.first_bid + 2, 100, "desk"), rests=True)
+    walk = take(one, False, 300, None, "desk")
     assert walk.met_itself and walk.taken == []
-    assert one.take(False, 60, None, "dealer").taken == [(one.first_bid + 2, 60)]
+    assert take(one, False, 60, None, "dealer").taken == [(one.first_bid + 2, 60)]
 
 
 def test_anonymous_seller_meets_an_aggressive_resting_bid() -> None:
@@ -165,13 +170,16 @@ def test_anonymous_seller_meets_an_aggressive_resting_bid() -> None:
     for seed in range(40):
         one = book(seed)
         one.advance(20.0)
-        one.take(True, one.queues[one.levels], one.first_bid + one.grid, "other")
+        take(one, True, one.queues[one.levels], one.first_bid + one.grid, "other")
         price = one.first_bid + one.grid
         if one.queues[one.levels]:
             continue
         mine = bid(price, 10)
-        one.rest_new(mine)
-        one.advance(80.0)
+        one.execute(mine, rests=True)
+        for second in range(21, 81):
+            one.advance(float(second))
+            best_bid, best_ask = one.best(True), one.best(False)
+            assert best_bid is None or best_ask is None or best_bid < best_ask
         assert all((fill.order, fill.price) == (mine, price) for fill in one.passive_fills)
         if mine.filled:
             return
@@ -204,7 +212,7 @@ def test_random_cancels_are_ahead_in_proportion_to_what_is_ahead() -> None:
 def test_an_order_beyond_the_modelled_levels_learns_its_place_when_the_level_comes_into_view() -> None:
     one = book(2)
     far = bid(one.first_bid - 7 * one.grid, 100)
-    one.rest_new(far)
+    one.execute(far, rests=True)
     assert far.ahead == UNKNOWN_AHEAD
     one.first_bid -= 3 * one.grid
     one.clamp_own()
