@@ -9,9 +9,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from virtual_time import START, SeededIds, VirtualClock, VirtualMarketClock, VirtualTimeLoop
 
 from db.embedded import temporary_postgres
+
+# A slow machine must not fail a property; how much is tried is each property's own choice.
+settings.register_profile("sotto", deadline=None, print_blob=True)
+settings.load_profile("sotto")
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIOS = Path(__file__).parent / "scenarios"
