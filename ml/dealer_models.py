@@ -22,8 +22,8 @@ from rfq.domain.values import DealerId
 Array = NDArray[np.float64]
 
 KIND = "dealers"
-UNSEEN_WIDENING = 1.3
-"""A dealer never asked looks average to the models: its quantiles are spread by this about their middle."""
+UNSEEN_WIDENING = 1.5
+"""A dealer never asked looks average to the models, and may be worse: its dear quantiles are spread by this."""
 MEDIAN = QUANTILES.index(0.5)
 
 
@@ -98,7 +98,9 @@ class DealerModels:
         cost = relative_quantiles(self._quote, self._margin, flat) * reference_cost_bps(facts)
         cost = cost.reshape(*shape, len(QUANTILES))
         middle = cost[:, :, MEDIAN : MEDIAN + 1]
-        cost = np.where(state.seen[None, :, None], cost, middle + UNSEEN_WIDENING * (cost - middle))
+        # The keen side stays: widening it as well would make every newcomer look like the best quote of the set.
+        doubted = middle + np.where(cost > middle, UNSEEN_WIDENING, 1.0) * (cost - middle)
+        cost = np.where(state.seen[None, :, None], cost, doubted)
         leakage = np.broadcast_to(self.leakage.expected_bps(facts, dealers), shape)
         if self._leakage_trees is not None:
             bend = np.asarray(self._leakage_trees.inplace_predict(flat), dtype=np.float64).reshape(shape)
@@ -118,11 +120,12 @@ class DealerModels:
     def reasons(self, facts: RequestFacts, x: NDArray[np.float32], most: int = 5) -> list[dict[str, float]]:
         """Per row: the features that move its expected quote most, in bps; positive makes it dearer.
 
-        The margin's share is exact; the trees' is their Shapley value (pred_contribs) for the median quantile.
+        The margin's share is exact; the trees' is XGBoost's approximate contribution for the median quantile:
+        a fifth of the time of exact Shapley values, and it adds up to the same prediction.
         """
-        found = self._quote.predict(xgb.DMatrix(x), pred_contribs=True)
-        shapley = np.asarray(found, dtype=np.float64).reshape(len(x), len(QUANTILES), len(FEATURES) + 1)
-        moved = self._margin.contributions(x) + shapley[:, MEDIAN, :-1]
+        found = self._quote.predict(xgb.DMatrix(x), pred_contribs=True, approx_contribs=True)
+        trees = np.asarray(found, dtype=np.float64).reshape(len(x), len(QUANTILES), len(FEATURES) + 1)
+        moved = self._margin.contributions(x) + trees[:, MEDIAN, :-1]
         moved *= reference_cost_bps(facts)
         largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
         return [

@@ -5,7 +5,6 @@ best quotes are taken while that is cheaper than working the rest; those asked a
 the rest is worked at. The same draws serve every set, so that differences between sets are not noise.
 """
 
-import math
 from collections.abc import Sequence
 
 import msgspec
@@ -22,6 +21,9 @@ Array = NDArray[np.float64]
 DRAWS = 128
 GRID = 200
 """Points of the residual's cost by share of the block."""
+
+IDLE_IMPACT = 0.8
+"""Square-root impact charged for lots that the desk wants done and gives nobody to work."""
 
 
 class BlockTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,31 +66,49 @@ class ExpectedCost:
     def of_none(self) -> float:
         return float(self._rest[-1])
 
-    def of(self, sets: Sequence[Sequence[int]]) -> Array:
-        """Mean cost of each set of dealer indices; all sets must have the same length, at least 1."""
-        chosen = np.asarray(sets, dtype=np.int64)
-        return self._mean_cost(chosen)
+    def of(self, dealers: Sequence[int]) -> float:
+        """Mean cost of asking these dealers together."""
+        return float(self.adding(dealers[:-1], dealers[-1:])[0]) if dealers else self.of_none()
 
-    def _mean_cost(self, chosen: NDArray[np.int64]) -> Array:
-        at = self._row(chosen.shape[1])
-        cost = self._cost[at][chosen].transpose(0, 2, 1)  # (sets, draws, dealers)
-        order = np.argsort(cost, axis=2, kind="stable")[:, :, : self._terms.max_winners]
-        best = np.take_along_axis(cost, order, axis=2)
-        who = np.take_along_axis(np.broadcast_to(chosen[:, None, :], cost.shape), order, axis=2)
-        answered = np.isfinite(best)
-        lots = np.where(answered, self._lots[who], 0.0)
-        filled = np.minimum(1.0, np.cumsum(lots, axis=2))
-        taken = np.diff(filled, axis=2, prepend=0.0)
-        paid = np.cumsum(taken * np.where(answered, best, 0.0), axis=2)
+    def adding(self, base: Sequence[int], candidates: Sequence[int]) -> Array:
+        """Mean cost of asking `base` and one candidate more, for each candidate.
+
+        Only the best `max_winners` quotes of the base can matter beside the newcomer, so the rest is not sorted
+        again for every candidate.
+        """
+        at, most = self._row(len(base) + 1), self._terms.max_winners
+        kept, new = np.asarray(base, dtype=np.int64), np.asarray(candidates, dtype=np.int64)
+        cost = self._cost[at]
+        mine = cost[kept].T  # (draws, base)
+        front = np.argsort(mine, axis=1, kind="stable")[:, :most]
+        shape = (len(new), cost.shape[1])
+        who = np.empty((*shape, front.shape[1] + 1), dtype=np.int64)
+        who[:, :, :-1] = kept[front] if len(kept) else 0
+        who[:, :, -1] = new[:, None]
+        quotes = np.empty(who.shape)
+        quotes[:, :, :-1] = np.take_along_axis(mine, front, axis=1)
+        quotes[:, :, -1] = cost[new]
+        order = np.argsort(quotes, axis=2, kind="stable")[:, :, :most]
+        rows, draws = np.arange(shape[0])[:, None, None], np.arange(shape[1])[None, :, None]
+        who, quotes = who[rows, draws, order], quotes[rows, draws, order]
+
+        answered = np.isfinite(quotes)
+        quotes[~answered] = 0.0
         leaks = self._leak[at]
-        told = leaks[chosen].sum(1)[:, None, None]
-        spared = np.cumsum(np.where(taken > 0, leaks[who], 0.0), axis=2)
-        stop = self._worked(paid, 1.0 - filled, told - spared)
-        stop = np.where(filled + 1e-9 >= self._terms.least_share, stop, np.inf)
-        none = self._worked(np.zeros(1), np.ones(1), told[:, :, 0])
-        return np.minimum(stop.min(2), none).mean(1)
+        told = leaks[kept].sum() + leaks[new]
+        filled, paid, spared = 0.0, 0.0, 0.0
+        found = self._worked(0.0, np.ones((1, 1)), told[:, None])
+        for place in range(quotes.shape[2]):
+            lots = np.where(answered[:, :, place], self._lots[who[:, :, place]], 0.0)
+            taken = np.minimum(lots, 1.0 - filled)
+            filled = filled + taken
+            paid = paid + taken * quotes[:, :, place]
+            spared = spared + np.where(taken > 0, leaks[who[:, :, place]], 0.0)
+            stop = self._worked(paid, 1.0 - filled, told[:, None] - spared)
+            found = np.where(filled + 1e-9 >= self._terms.least_share, np.minimum(found, stop), found)
+        return found.mean(1)
 
-    def _worked(self, paid: Array, left: Array, leak_bps: Array) -> Array:
+    def _worked(self, paid: Array | float, left: Array, leak_bps: Array) -> Array:
         """Paid at quotes, plus working what is left at a price moved by those who were not hit."""
         share = np.maximum(left, self._terms.standing_weight)
         return paid + self._rest[np.rint(left * GRID).astype(np.int64)] + leak_bps * share
@@ -117,6 +137,6 @@ def _cost_at(quantiles: Array, level: Array) -> Array:
 
 
 def default_rest(size: float, volatility_bps: float, spread_bps: float) -> Array:
-    """What is not filled and not to be worked is priced as if worked over a day: half spread + square root."""
+    """What is not filled and not to be worked, priced as if worked over a day: half spread + square root."""
     shares = np.linspace(0.0, 1.0, GRID + 1)
-    return shares * (spread_bps / 2 + 0.8 * volatility_bps * np.sqrt(shares * size)) if size > 0 else math.nan * shares
+    return shares * (spread_bps / 2 + IDLE_IMPACT * volatility_bps * np.sqrt(shares * size))

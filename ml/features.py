@@ -45,7 +45,7 @@ DEALER_FEATURES = (
     "quoted_size",
     "size_of_usual",
     "lost_move",
-    "idle_days",
+    "log_idle",
 )
 
 FEATURES = REQUEST_FEATURES + DEALER_FEATURES
@@ -95,7 +95,7 @@ def features(
         np.log(state.quoted_size),
         math.log(facts.size) - np.log(state.quoted_size),
         state.lost_move,
-        state.idle_days,
+        np.log1p(state.idle_days),
     )
     for offset, column in enumerate(columns):
         matrix[:, :, first + offset] = column

@@ -13,7 +13,7 @@ from rfq.domain.errors import BadInput
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.rfq import RequestSide
 from rfq.domain.values import DealerId, Frozen, Instrument, RfqId, Side, Symbol
-from rfq.ports import DealerOutcome, SelectionRequest
+from rfq.ports import DealerOutcome, MarketView, SelectionRequest
 
 MARK_OUT_S = 300.0
 """Horizon of the mark-out that leakage is learned from: later ones hold the same effect under more noise."""
@@ -104,13 +104,8 @@ class Outcome(Frozen, frozen=True):
 
 
 def facts_of(request: SelectionRequest) -> RequestFacts:
-    """The facts of a request that is about to be sent out. Raises BadInput for a market without numbers."""
+    """The facts of a request that is about to be sent out."""
     terms, instrument, market = request.terms, request.instrument, request.market
-    spread_bps = instrument.spread_bps
-    if market.bid and market.ask and market.ask > market.bid:
-        now = (market.ask - market.bid) / ((market.ask + market.bid) / 2) * 1e4
-        # A book caught in mid-update says nothing of the spread that dealers will price.
-        spread_bps = min(max(now, spread_bps / 10), spread_bps * 10)
     return RequestFacts(
         at=request.at,
         symbol=instrument.symbol,
@@ -119,13 +114,23 @@ def facts_of(request: SelectionRequest) -> RequestFacts:
         two_way=terms.leg.side is RequestSide.TWO_WAY,
         size=terms.leg.quantity / instrument.adv,
         volatility_bps=instrument.volatility_bps,
-        spread_bps=spread_bps,
+        spread_bps=spread_now_bps(instrument, market),
         usual_volatility_bps=instrument.volatility_bps,
         usual_spread_bps=instrument.spread_bps,
         window_s=terms.quote_window_s,
         anonymous=terms.anonymous,
         residual_disclosed=terms.disclose_residual,
     )
+
+
+def spread_now_bps(instrument: Instrument, market: MarketView) -> float:
+    """The quoted spread; the usual one without both sides. Kept within ten times of it either way: a book
+    caught in mid-update says nothing of the spread that anybody will price."""
+    usual = instrument.spread_bps
+    if not market.bid or not market.ask or market.ask <= market.bid:
+        return usual
+    now = (market.ask - market.bid) / ((market.ask + market.bid) / 2) * 1e4
+    return min(max(now, usual / 10), usual * 10)
 
 
 def auctions(rows: Iterable[DealerOutcome], instruments: Mapping[Symbol, Instrument]) -> Iterator[Outcome]:

@@ -34,29 +34,41 @@ CLIP = 6.0
 
 
 class Margin(msgspec.Struct, frozen=True):
-    """The linear part: intercept + (x - mean) . slope."""
+    """The linear part: intercept + (x - mean) . slope, with each feature held to the range it was fitted on.
 
+    Held, because a dealer without history lies far outside it, where a straight line says anything at all.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     mean: tuple[float, ...]
     slope: tuple[float, ...]
     intercept: float
 
     def at(self, x: NDArray[np.float32]) -> Array:
-        return self.intercept + (x.astype(np.float64) - np.array(self.mean)) @ np.array(self.slope)
+        return self.intercept + self.contributions(x).sum(1)
 
     def contributions(self, x: NDArray[np.float32]) -> Array:
         """Per row and feature: how far it moves the margin from its average."""
-        return (x.astype(np.float64) - np.array(self.mean)) * np.array(self.slope)
+        held = np.clip(x.astype(np.float64), np.array(self.low), np.array(self.high))
+        return (held - np.array(self.mean)) * np.array(self.slope)
 
 
 def fit_margin(x: NDArray[np.float32], target: Array) -> Margin:
     """Ridge on standardised features."""
     wide = x.astype(np.float64)
+    low, high = np.quantile(wide, (0.005, 0.995), axis=0)
+    wide = np.clip(wide, low, high)
     mean, scale = wide.mean(0), wide.std(0)
     scale[scale < 1e-9] = 1.0
     z = (wide - mean) / scale
     middle = float(target.mean())
     slope = np.linalg.solve(z.T @ z + RIDGE * np.eye(z.shape[1]), z.T @ (target - middle)) / scale
-    return Margin(tuple(map(float, mean)), tuple(map(float, slope)), middle)
+    return Margin(_plain(low), _plain(high), _plain(mean), _plain(slope), middle)
+
+
+def _plain(row: NDArray[np.floating]) -> tuple[float, ...]:
+    return tuple(float(value) for value in row)
 
 
 def fit_quantiles(

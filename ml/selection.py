@@ -54,7 +54,7 @@ def greedy(cost: ExpectedCost, candidates: Sequence[int], most: int, include: Se
     waiting = [d for d in candidates if d not in include]
     for pool in ([*include], waiting):
         while pool and len(order) < most:
-            costs = cost.of([[*order, d] for d in pool])
+            costs = cost.adding(order, pool)
             best = int(np.argmin(costs))
             order.append(pool.pop(best))
             curve.append(float(costs[best]))

@@ -20,8 +20,6 @@ from ml.training_rows import TrainingRows, training_rows
 from rfq.domain.errors import BadInput
 from rfq.domain.selection import QUANTILES
 
-WARM_UP = 0.05
-"""Share of the auctions whose features come from too short a memory to learn from."""
 FIT, CHECK = 0.70, 0.85
 """Up to the first share of time models are fitted, up to the second chosen; the rest is held out."""
 LEAST_AUCTIONS = 400
@@ -32,20 +30,20 @@ def train_dealers(outcomes: Iterable[Outcome], seed: int, trained_on: str) -> De
 
     Raises BadInput with fewer than LEAST_AUCTIONS auctions, or where no dealer ever quoted.
     """
-    rows = training_rows(outcomes)
+    rows = training_rows(outcomes, seed)
     count = len(rows.outcomes)
     if count < LEAST_AUCTIONS:
         raise BadInput("outcomes", count, f"must hold at least {LEAST_AUCTIONS} auctions")
-    begin, fit_end, check_end = int(WARM_UP * count), int(FIT * count), int(CHECK * count)
-    fit, check = rows.between(begin, fit_end), rows.between(fit_end, check_end)
+    fit_end, check_end = int(FIT * count), int(CHECK * count)
+    fit, check = rows.between(0, fit_end), rows.between(fit_end, check_end)
     if not (rows.answered & fit).any() or not (rows.answered & check).any():
         raise BadInput("outcomes", 0, "must hold quotes to learn their cost from")
     held = rows.between(check_end, count)
 
     response = fit_response(rows.x[fit], rows.answered[fit], (rows.x[check], rows.answered[check]), seed)
     margin, quote, plain = _fit_quotes(rows, fit & rows.answered, check & rows.answered, seed)
-    leakage = fit_leakage(rows.outcomes[begin:fit_end])
-    trees, leak_losses = fit_leakage_trees(rows, leakage, (begin, fit_end), (fit_end, check_end), seed)
+    leakage = fit_leakage(rows.outcomes[:fit_end])
+    trees, leak_losses = fit_leakage_trees(rows, leakage, (0, fit_end), (fit_end, check_end), seed)
     metrics = {
         "auctions": float(count),
         "rows": float(len(rows.x)),

@@ -11,6 +11,11 @@ from ml.leakage import leak_scale_bps
 from ml.memory import PanelMemory, reference_cost_bps
 from ml.outcomes import Answer, Outcome
 from rfq.domain.errors import BadInput
+from rfq.domain.values import DealerId
+
+COLD = 0.04
+STRANGER = DealerId("")
+"""A name that no dealer has, and no memory knows."""
 
 
 class TrainingRows(msgspec.Struct, frozen=True):
@@ -32,12 +37,15 @@ class TrainingRows(msgspec.Struct, frozen=True):
         return (self.auction >= first) & (self.auction < last)
 
 
-def training_rows(outcomes: Iterable[Outcome]) -> TrainingRows:
+def training_rows(outcomes: Iterable[Outcome], seed: int) -> TrainingRows:
     """Walks history once, in time order, computing features before each outcome is remembered.
+
+    A share COLD of the rows, drawn by `seed`, is computed as if the dealer had never been met: models must know
+    what newcomers look like, and a panel long at work has none.
 
     Raises BadInput for outcomes out of order.
     """
-    memory = PanelMemory()
+    memory, rng = PanelMemory(), np.random.default_rng([seed, 0xC0])
     kept: list[Outcome] = []
     blocks: list[NDArray[np.float32]] = []
     columns: list[tuple[int, bool, float, float, float, bool, float]] = []
@@ -46,7 +54,8 @@ def training_rows(outcomes: Iterable[Outcome]) -> TrainingRows:
         if kept and facts.at < kept[-1].facts.at:
             raise BadInput("outcomes", outcome.rfq, "must come in time order")
         dealers = [a.dealer for a in outcome.asked]
-        matrix, _ = features(facts, dealers, memory, [len(dealers)])
+        shown = [STRANGER if rng.random() < COLD else d for d in dealers]
+        matrix, _ = features(facts, shown, memory, [len(dealers)])
         blocks.append(matrix[0])
         reference, scale = reference_cost_bps(facts), leak_scale_bps(facts) / facts.volatility_bps
         for asked in outcome.asked:

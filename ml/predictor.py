@@ -1,0 +1,101 @@
+"""The DealerPredictor port: history kept fresh, prediction in a worker thread, a bound on how long it may take."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import TypeVar
+
+import structlog
+import xgboost as xgb
+
+from ml.choosing import Chooser, prior_selection
+from ml.memory import LOOKBACK_S, PanelMemory
+from ml.outcomes import auctions
+from rfq.domain.errors import StoreUnavailable
+from rfq.domain.selection import Selection
+from rfq.domain.values import Instrument, Symbol
+from rfq.ports import Clock, HistoryReader, SelectionRequest
+
+R = TypeVar("R")
+
+log = structlog.get_logger(__name__)
+
+MOST_ROWS = 8_000
+"""Newest outcomes read from the store: what the panel's memory is made of."""
+
+
+class PanelPredictor:
+    """Chooses dealers with the models and the stored history."""
+
+    def __init__(
+        self,
+        chooser: Chooser,
+        history: HistoryReader,
+        instruments: Mapping[Symbol, Instrument],
+        clock: Clock,
+        executor: Executor | None = None,
+        refresh_s: float = 60.0,
+        deadline_s: float = 2.0,
+    ) -> None:
+        """`executor` None predicts inline (some milliseconds): for tests whose time is virtual."""
+        self._chooser, self._history, self._instruments = chooser, history, instruments
+        self._clock, self._executor = clock, executor
+        self._refresh = dt.timedelta(seconds=refresh_s)
+        self._deadline_s = deadline_s
+        self._memory: PanelMemory | None = None
+        self._read_at: dt.datetime | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def model_version(self) -> str:
+        return self._chooser.version
+
+    async def select(self, request: SelectionRequest) -> Selection:
+        """Within `deadline_s`, or by priors with the reason in the notes."""
+        notes: list[str] = []
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                memory = await self._fresh_memory(request.at, notes)
+                return await self._run(self._chooser.select, request, memory, tuple(notes))
+        except TimeoutError:
+            late = f"models took over {self._deadline_s} s: chosen by priors"
+        except xgb.core.XGBoostError as broken:
+            late = f"models failed: chosen by priors ({str(broken).splitlines()[0]})"
+        log.error("dealers.chosen_by_priors", symbol=request.instrument.symbol, reason=late)
+        return prior_selection(request, (*notes, late))
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _fresh_memory(self, market_now: dt.datetime, notes: list[str]) -> PanelMemory:
+        """The first read is waited for; later ones run beside the requests, which use what was last read."""
+        due = self._read_at is None or self._clock.now() - self._read_at >= self._refresh
+        if due and (self._reading is None or self._reading.done()):
+            self._reading = asyncio.create_task(self._read(market_now))
+        if self._memory is None and self._reading is not None:
+            await asyncio.wait([self._reading])
+        if self._reading is not None and self._reading.done() and (broken := self._reading.exception()):
+            self._reading = None
+            log.error("dealers.history_unread", reason=repr(broken))
+        if self._memory is None:
+            notes.append("history could not be read: every dealer is new")
+            return PanelMemory()
+        return self._memory
+
+    async def _read(self, market_now: dt.datetime) -> None:
+        since = market_now - dt.timedelta(seconds=LOOKBACK_S)
+        try:
+            rows = [row async for row in self._history.outcomes(since, MOST_ROWS)]
+        except StoreUnavailable as away:
+            log.warning("dealers.history_unread", reason=str(away))
+            return
+        self._memory = await self._run(lambda: PanelMemory.of(auctions(rows, self._instruments)))
+        self._read_at = self._clock.now()
+
+    async def _run(self, work: Callable[..., R], *values: object) -> R:
+        if self._executor is None:
+            return work(*values)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *values)

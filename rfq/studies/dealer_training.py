@@ -1,0 +1,85 @@
+"""Training runs for the dealer models: from the study world, or from a service's own stored history."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ml.dealer_models import KIND, DealerModels
+from ml.outcomes import RequestFacts, auctions
+from ml.registry import SHIPPED
+from ml.scores import rank_correlation
+from ml.train_dealers import train_dealers
+from rfq.domain.values import Instrument, Side, Symbol
+from rfq.ports import HistoryReader
+from rfq.studies.dealer_history import StudyTerms, StudyWorld
+
+DEFAULT_SEED = 20260302
+DEFAULT_REQUESTS = 12_000
+MOST_ROWS = 200_000
+
+
+def train_from_study(
+    folder: Path | None = None, seed: int = DEFAULT_SEED, requests: int = DEFAULT_REQUESTS
+) -> DealerModels:
+    """Trains on a study world and saves to `folder` (by default where the shipped models lie).
+
+    The manifest's metrics gain how well leakage agrees with the world's truth, which a desk could never know.
+    """
+    world = StudyWorld(seed, StudyTerms(requests=requests))
+    outcomes = list(world.history())
+    terms = world.terms
+    models = train_dealers(
+        outcomes,
+        seed,
+        f"study world: {requests} auctions of {len(world.panel)} declared dealers over "
+        f"{(outcomes[-1].facts.at - outcomes[0].facts.at).days} days, {terms.explored:.0%} of slots at random, "
+        f"{terms.least} to {terms.most} asked",
+    )
+    metrics = {**models.manifest.metrics, **leakage_against_truth(world, models)}
+    models.manifest = msgspec.structs.replace(models.manifest, metrics=metrics)
+    return models.save(folder or SHIPPED / KIND)
+
+
+async def train_from_history(
+    reader: HistoryReader,
+    instruments: Mapping[Symbol, Instrument],
+    since: datetime,
+    folder: Path,
+    seed: int = DEFAULT_SEED,
+) -> DealerModels:
+    """Trains on stored outcomes since market time `since`. Raises BadInput where they are too few."""
+    rows = [row async for row in reader.outcomes(since, MOST_ROWS)]
+    described = f"stored history since {since.isoformat()}: {len(rows)} requests to dealers"
+    return train_dealers(auctions(rows, instruments), seed, described).save(folder)
+
+
+def leakage_against_truth(world: StudyWorld, models: DealerModels) -> dict[str, float]:
+    """Per dealer, at a request of 5% of ADV and 150 bps of volatility: predicted against the world's truth."""
+    instrument = world.instruments[0]
+    facts = RequestFacts(
+        at=world.now,
+        symbol=instrument.symbol,
+        sector=instrument.sector,
+        side=Side.BUY,
+        two_way=False,
+        size=0.05,
+        volatility_bps=150.0,
+        spread_bps=instrument.spread_bps,
+        usual_volatility_bps=instrument.volatility_bps,
+        usual_spread_bps=instrument.spread_bps,
+    )
+    dealers = [traits.dealer for traits in world.panel]
+    truth = np.array([world.expected_leakage_bps(i, facts) for i in range(len(dealers))])
+    found = models.leakage.expected_bps(facts, dealers)
+    bounds = np.array([models.leakage.interval_bps(facts, d) for d in dealers])
+    covered = (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
+    measured = {
+        "leakage_truth_spearman": rank_correlation(truth, found),
+        "leakage_truth_rmse_bps": float(np.sqrt(np.mean((found - truth) ** 2))),
+        "leakage_truth_rmse_bps_constant": float(truth.std()),
+        "leakage_interval_90_percent_covers": float(covered.mean()),
+    }
+    return {name: round(value, 6) for name, value in measured.items()}
