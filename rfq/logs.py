@@ -109,6 +109,11 @@ def about(**context: str) -> AbstractContextManager[None]:
     return structlog.contextvars.bound_contextvars(**context)
 
 
+def bind(**context: str) -> None:
+    """From here on every line of this task carries `context`."""
+    structlog.contextvars.bind_contextvars(**context)
+
+
 def logger(name: str) -> Any:
     """A structlog logger: `log.info("what happened", field=value)`. Never pass a key or a password."""
     return structlog.stdlib.get_logger(name)

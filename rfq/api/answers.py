@@ -198,6 +198,30 @@ class FillsAnswer(Answer, frozen=True):
     fills: tuple[FillAnswer, ...]
 
 
+class ChildAnswer(Answer, frozen=True):
+    """`price` null is a market order."""
+
+    child_id: str
+    venue: str
+    status: str
+    quantity: str
+    filled: str
+    price: str | None
+
+
+class ParentAnswer(Answer, frozen=True):
+    parent_id: str
+    status: str
+    side: Side
+    quantity: str
+    filled: str
+    children: tuple[ChildAnswer, ...]
+
+
+class OrdersAnswer(Answer, frozen=True):
+    parents: tuple[ParentAnswer, ...]
+
+
 class EventAnswer(Answer, frozen=True):
     """One fact of the RFQ's stream: `data` has the event's own fields."""
 
@@ -308,8 +332,11 @@ class InstrumentsAnswer(Answer, frozen=True):
 
 
 class KillSwitchAnswer(Answer, frozen=True):
+    """`recorded` false: it acts already, and its record waits for the database."""
+
     thrown: bool
     reason: str | None = None
+    recorded: bool = True
 
 
 class LimitsAnswer(Answer, frozen=True):

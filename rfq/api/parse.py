@@ -1,14 +1,15 @@
 """Bodies into domain terms: exact, strict, and every refusal names field, value and rule."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Generic, TypeVar
 
 import msgspec
 
 from rfq.api.messages import AwardBody, KillBody, LegBody, LimitsBody, PickBody, RfqBody, SettleBody
-from rfq.domain.errors import BadInput, NotFound
+from rfq.domain.errors import BadInput
 from rfq.domain.limits import DeskLimits
 from rfq.domain.rfq import Leg, ResidualTerms, RfqTerms
 from rfq.domain.values import NO_LOTS, DealerId, Instrument, Quantity, QuoteId, Symbol
@@ -21,14 +22,6 @@ MOST_NAMES = 100
 MOST_PICKS = 20
 
 _MONEY = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
-
-
-class UnknownSymbol(NotFound):
-    """A body names an instrument that is not traded here."""
-
-    def __init__(self, field: str, symbol: str) -> None:
-        super().__init__("instrument", symbol)
-        self.field, self.value, self.rule = field, symbol, "must be an instrument of /v1/instruments"
 
 
 class BodyReader(Generic[T]):
@@ -81,13 +74,13 @@ def value_at(raw: bytes, path: str) -> object:
 
 
 def terms(body: RfqBody, instruments: Mapping[Symbol, Instrument]) -> tuple[RfqTerms, Instrument]:
-    """The terms asked for, and the instrument. Raises BadInput, UnknownSymbol."""
+    """The terms asked for, and the instrument. Raises BadInput."""
     if len(body.legs) != 1:
         raise BadInput("legs", len(body.legs), "must hold exactly one leg")
     instrument = _instrument(body.legs[0], instruments)
     _names(body.include, "include")
     _names(body.exclude, "exclude")
-    try:
+    with own_words(body):
         residual = body.residual
         if residual is not None:
             _names(residual.venues, "residual.venues")
@@ -118,15 +111,17 @@ def terms(body: RfqBody, instruments: Mapping[Symbol, Instrument]) -> tuple[RfqT
                 venues=residual.venues,
             ),
         )
-    except BadInput as error:
-        raise as_sent(error, body) from None
     return found, instrument
 
 
-def as_sent(error: BadInput, body: msgspec.Struct) -> BadInput:
-    """The same error in the caller's own words: the domain counts lots where the caller wrote shares."""
-    sent = value_at(msgspec.json.encode(body), error.field)
-    return error if sent is None else BadInput(error.field, sent, error.rule)
+@contextmanager
+def own_words(body: msgspec.Struct) -> Iterator[None]:
+    """A BadInput raised inside goes on with the value that the caller wrote: the domain counts lots, callers shares."""
+    try:
+        yield
+    except BadInput as error:
+        sent = value_at(msgspec.json.encode(body), error.field)
+        raise (error if sent is None else BadInput(error.field, sent, error.rule)) from None
 
 
 def picks(body: AwardBody, instrument: Instrument) -> tuple[Pick, ...]:
@@ -174,7 +169,7 @@ def limits(body: LimitsBody) -> DeskLimits:
 def _instrument(leg: LegBody, instruments: Mapping[Symbol, Instrument]) -> Instrument:
     instrument = instruments.get(Symbol(leg.symbol))
     if instrument is None:
-        raise UnknownSymbol("legs[0].symbol", leg.symbol)
+        raise BadInput("legs[0].symbol", leg.symbol, "must be an instrument of /v1/instruments")
     return instrument
 
 

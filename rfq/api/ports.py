@@ -6,24 +6,11 @@ from contextlib import AbstractContextManager
 from typing import Literal, Protocol, TypeAlias
 
 from rfq.domain.award import Award
-from rfq.domain.blend import ResidualCurve
 from rfq.domain.limits import DeskLimits
 from rfq.domain.rfq import Rfq, RfqTerms
-from rfq.domain.selection import Selection
 from rfq.domain.values import DealerId, DeskId, LiftId, Quantity, RfqId
 from rfq.engine.commands import CancelAnswer, Pick
-from rfq.ports import MarketView
-
-
-class Plan(Protocol):
-    @property
-    def selection(self) -> Selection: ...
-    @property
-    def market(self) -> MarketView: ...
-    @property
-    def residual(self) -> ResidualCurve | None: ...
-    @property
-    def expected_cost_bps(self) -> float: ...
+from rfq.engine.plan import PlanAnswer
 
 
 class Engine(Protocol):
@@ -43,7 +30,11 @@ class Engine(Protocol):
         """The RFQ, and whether this call created it."""
         ...
 
-    async def plan(self, desk_id: DeskId, terms: RfqTerms) -> Plan: ...
+    async def rfq(self, rfq_id: RfqId) -> Rfq:
+        """As it stands in memory if this engine owns it, else as recorded. Raises NotFound."""
+        ...
+
+    async def plan(self, terms: RfqTerms) -> PlanAnswer: ...
     async def cancel(self, rfq_id: RfqId, by: str) -> CancelAnswer: ...
     async def award(self, rfq_id: RfqId, picks: Sequence[Pick], by: str) -> Award: ...
     async def settle(

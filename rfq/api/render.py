@@ -5,7 +5,6 @@ from datetime import datetime
 
 from rfq.api import answers as a
 from rfq.api.messages import LegBody, ResidualBody, RfqBody
-from rfq.api.ports import Plan
 from rfq.domain.award import Auction, AuctionStatus, Award
 from rfq.domain.fill import Fill
 from rfq.domain.limits import DeskLimits
@@ -13,6 +12,7 @@ from rfq.domain.quote import Lift, Quote, QuoteSide, Request
 from rfq.domain.rfq import Rfq, RfqTerms
 from rfq.domain.selection import QUANTILES, Selection
 from rfq.domain.values import AuctionId, DeskId, Instrument, Price, Quantity
+from rfq.engine.plan import PlanAnswer
 
 
 def price(value: Price | None, instrument: Instrument) -> str | None:
@@ -116,9 +116,9 @@ def auction(x: Auction, requests: Iterable[Request], i: Instrument, now: datetim
     )
 
 
-def still_open(auctions: Iterable[Auction]) -> frozenset[AuctionId]:
-    """Auctions whose quotes are sealed."""
-    return frozenset(x.auction_id for x in auctions if x.status is AuctionStatus.OPEN)
+def closed(auctions: Iterable[Auction]) -> set[AuctionId]:
+    """Auctions whose quotes may be shown. Those of any other are sealed."""
+    return {x.auction_id for x in auctions if x.status is not AuctionStatus.OPEN}
 
 
 def quote(q: Quote, sealed: Collection[AuctionId], i: Instrument, now: datetime) -> a.QuoteAnswer:
@@ -201,7 +201,7 @@ def fill(x: Fill, i: Instrument) -> a.FillAnswer:
     )
 
 
-def plan(p: Plan, i: Instrument) -> a.PlanAnswer:
+def plan(p: PlanAnswer, i: Instrument) -> a.PlanAnswer:
     curve = p.residual
     return a.PlanAnswer(
         symbol=i.symbol,
