@@ -52,6 +52,8 @@ class WorkedParent(msgspec.Struct):
 
     parent: Parent
     children: dict[ChildId, Child] = msgspec.field(default_factory=dict[ChildId, Child])
+    open: dict[ChildId, Child] = msgspec.field(default_factory=dict[ChildId, Child])
+    """Those of the children that are not over: few, where the children of a day are many."""
     excess: Quantity = NO_LOTS
     """Lots that venues filled beyond what they were asked for: a break, kept outside the parent's own fills."""
 
@@ -68,7 +70,7 @@ class WorkedParent(msgspec.Struct):
     @property
     def live(self) -> tuple[Child, ...]:
         """Children that are not over, oldest first."""
-        return tuple(c for c in self.children.values() if c.status not in CHILD_OVER)
+        return tuple(self.open.values())
 
     @property
     def overcommitted(self) -> bool:
@@ -84,12 +86,9 @@ class WorkedParent(msgspec.Struct):
             case ev.ChildCreated(order=order):
                 if order.child_id in self.children:
                     raise Inconsistent(f"child {order.child_id} created twice")
-                child = Child(order)
-                self.children[order.child_id] = child
-                return (child,)
+                return (self._hold(Child(order)),)
             case ev.ChildFilled(fill=fill):
-                child = self._child(fill.child_id).after(event)
-                self.children[child.order.child_id] = child
+                child = self._hold(self._child(fill.child_id).after(event))
                 self.parent = self.parent.but(average=self.parent.average.plus(fill.price, fill.quantity))
                 return self.parent, child
             case ev.BreakFound(excess=excess):
@@ -108,9 +107,16 @@ class WorkedParent(msgspec.Struct):
             case ev.ParentDone(reason=reason):
                 return self._to("finish", reason)
             case _:
-                child = self._child(event.child_id).after(event)
-                self.children[child.order.child_id] = child
-                return (child,)
+                return (self._hold(self._child(event.child_id).after(event)),)
+
+    def _hold(self, child: Child) -> Child:
+        child_id = child.order.child_id
+        self.children[child_id] = child
+        if child.status in CHILD_OVER:
+            self.open.pop(child_id, None)
+        else:
+            self.open[child_id] = child
+        return child
 
     def _to(self, event: str, reason: str | None = None) -> tuple[Parent]:
         order = self.parent.order
