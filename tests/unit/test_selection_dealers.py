@@ -1,0 +1,265 @@
+"""Choosing whom to ask: greedy against enumeration, what moves the choice, exact propensities, the port."""
+
+import asyncio
+import datetime as dt
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ml.choosing import Chooser, prior_selection
+from ml.dealer_models import DealerModels, Forecast
+from ml.expected_cost import BlockTerms, ExpectedCost, default_rest
+from ml.features import FEATURES
+from ml.memory import PanelMemory
+from ml.predictor import PanelPredictor
+from ml.residual_cost import SquareRootResidual
+from ml.selection import Bounds, Exploration, Path, best_count, choose, greedy
+from rfq.domain.errors import BadInput, StoreUnavailable
+from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, RfqTerms
+from rfq.domain.values import DealerId, Price, Quantity, Side, Symbol
+from rfq.instruments import directory
+from rfq.ports import MarketView, ResidualRequest, SelectionRequest
+
+NOON = dt.datetime(2026, 3, 2, 17, 0, tzinfo=dt.UTC)
+QDI = directory()[Symbol("QDI")].instrument
+PANEL = tuple(DealerId(f"D{i:02d}") for i in range(1, 13))
+NO_DRAW = Exploration(swap=0.0, count=0.0)
+
+
+def forecast(seed: int, dealers: int = 6, **changes) -> Forecast:
+    """A panel drawn at random, alike for every number asked."""
+    rng = np.random.default_rng(seed)
+    middle = rng.uniform(8, 25, dealers)
+    spread = rng.uniform(1, 6, dealers)
+    cost = middle[:, None] + spread[:, None] * np.array([-1.3, -0.7, 0.0, 0.8, 1.7])
+    asked = tuple(range(1, dealers + 1))
+    values = dict(
+        dealers=PANEL[:dealers],
+        asked=asked,
+        response=np.tile(rng.uniform(0.4, 0.95, dealers), (dealers, 1)),
+        cost_bps=np.tile(cost, (dealers, 1, 1)),
+        leakage_bps=np.tile(rng.exponential(1.0, dealers), (dealers, 1)),
+        fade=rng.uniform(0.01, 0.3, dealers),
+        quoted_size=rng.uniform(0.01, 0.08, dealers),
+        seen=np.ones(dealers, dtype=bool),
+        x=np.zeros((dealers, dealers, len(FEATURES)), dtype=np.float32),
+    )
+    return Forecast(**(values | changes))
+
+
+def cost_of(made: Forecast, size: float = 0.05, scale: float = 1.0, **terms) -> ExpectedCost:
+    rest = scale * default_rest(size, 150.0, 5.0)
+    return ExpectedCost(made, BlockTerms(size=size, **terms), rest, np.random.default_rng(5))
+
+
+def test_greedy_is_as_good_as_trying_every_set():
+    gaps = []
+    for seed in range(12):
+        cost = cost_of(forecast(seed))
+        path = greedy(cost, range(6), 6)
+        every = [s for k in range(1, 7) for s in itertools.combinations(range(6), k)]
+        gaps.append(min(path.curve_bps) - min(cost.of(s) for s in every))
+    assert min(gaps) > -1e-9
+    assert max(gaps) < 0.05
+    assert np.mean(gaps) < 0.01
+
+
+def test_the_curve_is_the_cost_of_the_path_and_order_within_a_set_means_nothing():
+    cost = cost_of(forecast(3))
+    path = greedy(cost, range(6), 6)
+    assert path.curve_bps[0] == cost.of([]) == cost.of_none()
+    for k in range(1, 7):
+        assert cost.of(path.order[:k]) == pytest.approx(path.curve_bps[k], abs=1e-9)
+        assert cost.of(path.order[:k][::-1]) == pytest.approx(path.curve_bps[k], abs=1e-9)
+
+
+def test_one_certain_dealer_costs_what_arithmetic_says():
+    flat = forecast(
+        0, 1, response=np.ones((1, 1)), fade=np.zeros(1), cost_bps=np.full((1, 1, 5), 10.0),
+        leakage_bps=np.full((1, 1), 3.0), quoted_size=np.array([0.02]),
+    )  # fmt: skip
+    rest = default_rest(0.05, 150.0, 5.0)
+    # 40% at 10 bps, the rest worked; nobody asked goes unhit, so nothing leaks.
+    assert cost_of(flat).of([0]) == pytest.approx(0.4 * 10.0 + rest[120])
+    # Least fill of half the block cannot be had: everything is worked, and the dealer knows.
+    assert cost_of(flat, least_share=0.5).of([0]) == pytest.approx(rest[-1] + 3.0)
+
+
+def test_leakage_keeps_a_dealer_out_and_a_dear_residual_lets_more_in():
+    tame = forecast(8)
+    leaks = tame.leakage_bps.copy()
+    best = greedy(cost_of(tame), range(6), 6).order[0]
+    leaks[:, best] = 60.0
+    loud = forecast(8, leakage_bps=leaks)
+    path = greedy(cost_of(loud), range(6), 6)
+    assert best not in path.order[: best_count(path, Bounds(1, 6))]
+    counts = []
+    for scale in (0.2, 1.0, 3.0):
+        path = greedy(cost_of(forecast(8), scale=scale), range(6), 6)
+        counts.append(best_count(path, Bounds(0, 6)))
+    assert counts == sorted(counts) and counts[0] < counts[-1]
+
+
+def test_fading_dealers_are_worth_less():
+    sure, fading = forecast(4, fade=np.zeros(6)), forecast(4, fade=np.full(6, 0.6))
+    assert cost_of(sure).of([0, 1, 2]) < cost_of(fading).of([0, 1, 2])
+
+
+@pytest.mark.parametrize("include", [(), (3,), (0, 5)])
+@pytest.mark.parametrize("explore", [NO_DRAW, Exploration(0.3, 0.2), Exploration(1.0, 0.0), Exploration(0.0, 1.0)])
+def test_propensities_are_the_frequencies_of_being_asked(explore, include):
+    path = Path((2, 0, 5, 1), (30.0, 20.0, 15.0, 14.0, 14.5)) if not include else None
+    if path is None:
+        path = greedy(cost_of(forecast(6)), range(7 - 1), 4, include)
+    bounds, rng, draws = Bounds(1, 4, include), np.random.default_rng(0), 6000
+    asked, size = np.zeros(6), []
+    for _ in range(draws):
+        choice = choose(path, range(6), bounds, explore, rng)
+        assert len(set(choice.chosen)) == len(choice.chosen)
+        assert set(include) <= set(choice.chosen)
+        asked[list(choice.chosen)] += 1
+        size.append(len(choice.chosen))
+    np.testing.assert_allclose(asked / draws, choice.propensities, atol=0.025)
+    assert choice.propensities.sum() == pytest.approx(np.mean(size), abs=0.05)
+    assert ((choice.propensities >= 0) & (choice.propensities <= 1 + 1e-12)).all()
+
+
+def test_impossible_exploration_is_refused():
+    with pytest.raises(BadInput, match="exploration"):
+        Exploration(0.8, 0.3)
+
+
+# --- with the shipped models ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models() -> DealerModels:
+    return DealerModels.load()
+
+
+def request(panel=PANEL, quantity: int = 100_000, seed: int = 1, side: str = "buy", **terms) -> SelectionRequest:
+    intent = Side.BUY if side == "two_way" else None
+    made = RfqTerms(
+        legs=(Leg(QDI.symbol, RequestSide(side), Quantity(quantity), intent=intent),),
+        **({"residual": ResidualTerms(horizon_s=10_800.0)} | terms),
+    )
+    market = MarketView(QDI.symbol, Price(19_995), Price(20_005), Quantity(1), Quantity(1), None, Quantity(0), NOON)
+    curve = None
+    if made.residual is not None:
+        curve = SquareRootResidual().curve(ResidualRequest(QDI, Side.BUY, Quantity(quantity), market, made))
+    return SelectionRequest(made, QDI, market, NOON, tuple(panel), curve, seed)
+
+
+def test_the_same_request_gives_the_same_selection(models):
+    chooser = Chooser(models)
+    assert chooser.select(request(), PanelMemory()) == chooser.select(request(), PanelMemory())
+    seen = {chooser.select(request(seed=s), PanelMemory()).chosen for s in range(12)}
+    assert len(seen) > 1
+
+
+def test_terms_bound_the_choice(models):
+    chooser = Chooser(models, NO_DRAW)
+    made = chooser.select(
+        request(include=(PANEL[7],), exclude=(PANEL[0], PANEL[1]), max_dealers=4, min_dealers=4), PanelMemory()
+    )
+    assert len(made.chosen) == 4 and PANEL[7] in made.chosen
+    assert not {PANEL[0], PANEL[1]} & {s.dealer_id for s in made.ranking}
+    assert len(made.ranking) == 10 and len(made.curve_bps) == 5
+    assert made.propensities[PANEL[7]] == 1.0
+    assert {s.dealer_id for s in made.ranking[:4]} == set(made.chosen)
+    absent = chooser.select(request(include=(DealerId("D77"),)), PanelMemory())
+    assert any("D77" in note for note in absent.notes)
+
+
+def test_an_empty_panel_gives_an_empty_choice(models):
+    made = Chooser(models).select(request(panel=()), PanelMemory())
+    assert made.chosen == () and made.ranking == () and len(made.curve_bps) == 1
+
+
+def test_two_way_and_unworked_requests_are_chosen_for_too(models):
+    chooser = Chooser(models)
+    assert chooser.select(request(side="two_way"), PanelMemory()).chosen
+    unworked = chooser.select(request(residual=None), PanelMemory())
+    assert unworked.chosen and any("not filled" in note for note in unworked.notes)
+
+
+def test_quantiles_never_cross_and_newcomers_say_so(models):
+    made = Chooser(models).select(request(), PanelMemory())
+    for score in made.ranking:
+        assert list(score.quote_cost_bps) == sorted(score.quote_cost_bps)
+        assert 0 < score.response_probability < 1
+        assert "lookback" in score.fallback
+        assert -20 < score.quote_cost_bps[2] < 80
+        assert 1 <= len(score.reasons) <= 5 and set(score.reasons) <= set(FEATURES)
+
+
+def test_fifty_dealers_are_chosen_from(models):
+    panel = [DealerId(f"P{i:02d}") for i in range(50)]
+    made = Chooser(models).select(request(panel, max_dealers=50), PanelMemory())
+    assert len(made.curve_bps) == 51 and len(made.ranking) == 50
+
+
+class Rows:
+    """A history reader over nothing: it may be slow, or away."""
+
+    def __init__(self, wait_s: float = 0.0, away: bool = False) -> None:
+        self.wait_s, self.away, self.reads = wait_s, away, 0
+
+    async def outcomes(self, since: dt.datetime, limit: int):
+        self.reads += 1
+        await asyncio.sleep(self.wait_s)
+        if self.away:
+            raise StoreUnavailable("away")
+        for nothing in ():
+            yield nothing
+
+
+class StillClock:
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def now(self) -> dt.datetime:
+        return self.at
+
+    async def sleep_until(self, at: dt.datetime) -> None:
+        raise AssertionError("the predictor does not sleep")
+
+
+async def test_prediction_runs_in_a_worker_thread_and_reads_history_when_it_is_due(models):
+    rows, clock = Rows(), StillClock()
+    with ThreadPoolExecutor(1) as pool:
+        predictor = PanelPredictor(Chooser(models), rows, {QDI.symbol: QDI}, clock, pool, refresh_s=60.0)
+        first = await predictor.select(request())
+        assert first.model_version == models.version and first.notes == ()
+        await predictor.select(request())
+        assert rows.reads == 1
+        clock.at += dt.timedelta(seconds=61)
+        await predictor.select(request())
+        await predictor.close()
+    assert rows.reads == 2
+
+
+async def test_history_that_cannot_be_read_is_said(models):
+    predictor = PanelPredictor(Chooser(models), Rows(away=True), {}, StillClock())
+    made = await predictor.select(request())
+    assert made.chosen and any("history could not be read" in note for note in made.notes)
+
+
+async def test_what_comes_too_late_is_chosen_by_priors(models):
+    predictor = PanelPredictor(Chooser(models), Rows(wait_s=30.0), {}, StillClock(), deadline_s=0.05)
+    made = await predictor.select(request(max_dealers=5, include=(PANEL[3],)))
+    await predictor.close()
+    assert made.model_version == "priors" and "over 0.05 s" in made.notes[-1]
+    assert len(made.chosen) == 5 and made.chosen[0] == PANEL[3]
+
+
+def test_prior_propensities_are_frequencies():
+    counts = dict.fromkeys(PANEL, 0)
+    for seed in range(1500):
+        made = prior_selection(request(max_dealers=5, include=(PANEL[3],), seed=seed), ())
+        for dealer in made.chosen:
+            counts[dealer] += 1
+    for dealer in PANEL:
+        assert counts[dealer] / 1500 == pytest.approx(made.propensities[dealer], abs=0.05)
