@@ -96,7 +96,7 @@ class Engine:
             if rfq_id in self._live or rfq_id in self._stuck:
                 continue
             try:
-                s = await recover(self.parts, rfq_id, self._changed)
+                s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
             except (LeaseLost, StoreUnavailable):
                 continue
             except SottoError as error:
@@ -248,7 +248,7 @@ class Engine:
     ) -> Rfq:
         """See commands.settle. An RFQ set aside after an internal error is taken up again."""
         if rfq_id in self._stuck and rfq_id not in self._live:
-            s = await recover(self.parts, rfq_id, self._changed)
+            s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
             settled = await commands.settle(s, lift_id, answer, evidence, by, quantity)
             self._stuck.discard(rfq_id)
             self._begin(s)
@@ -306,11 +306,10 @@ class Engine:
             self._wake(s.rfq.rfq_id)
             return
         symbol, rfq_id = s.rfq.terms.leg.symbol, s.rfq.rfq_id
-        fresh = s.rfq.rfq_id in self._live
         for stamped in events:
             self.listening.note(s, stamped.event)
-            if not fresh:
-                continue
+            if self.parts.observe is not None:
+                self.parts.observe(rfq_id, stamped)
             match stamped.event:
                 case ev.DealersAsked(requests=requests):
                     subjects = [(r.request_id, r.mid_at_ask) for r in requests]

@@ -1,8 +1,9 @@
 """What the engine is given: the ports, the instruments and its own few settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from rfq.domain.values import DealerId, Frozen, Instrument, Symbol
+from rfq.domain.events import Stamped
+from rfq.domain.values import DealerId, Frozen, Instrument, RfqId, Symbol
 from rfq.ports import (
     Clock,
     ControlStore,
@@ -56,6 +57,7 @@ class Parts:
         seed: int,
         settings: EngineSettings | None = None,
         panel: frozenset[DealerId] | None = None,
+        observe: Callable[[RfqId, Stamped], None] | None = None,
     ) -> None:
         self.clock = clock
         self.market_clock = market_clock
@@ -73,3 +75,5 @@ class Parts:
         self.settings = settings or EngineSettings()
         self.panel = panel
         """Dealers that may be asked at all; None means everyone the gateway reaches."""
+        self.observe = observe
+        """Told of every event as it happens in this process: counters, benchmarks. Must not block or raise."""

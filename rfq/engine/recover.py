@@ -13,7 +13,12 @@ from rfq.engine.sourcing import Sourcing, log
 from rfq.ports import StreamId
 
 
-async def recover(parts: Parts, rfq_id: RfqId, on_change: Callable[[Sourcing, Sequence[ev.Stamped]], None]) -> Sourcing:
+async def recover(
+    parts: Parts,
+    rfq_id: RfqId,
+    on_change: Callable[[Sourcing, Sequence[ev.Stamped]], None],
+    recall: Callable[[Sourcing, ev.AnyEvent], None],
+) -> Sourcing:
     """Claims and loads an RFQ into a state from which its story can go on.
 
     - Received, and nobody asked yet: expires, for the arrival it was to be measured from has passed.
@@ -28,7 +33,8 @@ async def recover(parts: Parts, rfq_id: RfqId, on_change: Callable[[Sourcing, Se
     if not history:
         raise OurFault(f"RFQ {rfq_id} has no events")
     s = Sourcing(parts, fold(history), lease, on_change)
-    on_change(s, history)
+    for stamped in history:  # Learned from, not acted on: that was done when it happened.
+        recall(s, stamped.event)
     if s.rfq.status is RfqStatus.RECEIVED:
         waited_s = (s.now() - s.rfq.received_at).total_seconds()
         if waited_s > s.rfq.terms.quote_window_s:
