@@ -1,0 +1,208 @@
+"""The dealer models learn what the study world holds, beat constants on later data, and are stored safely."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ml.dealer_models import KIND, DealerModels
+from ml.features import FEATURES, schema_hash
+from ml.leakage import fit_leakage
+from ml.leakage_trees import fit_leakage_trees
+from ml.memory import PanelMemory
+from ml.registry import SHIPPED, ModelMismatch
+from ml.scores import auc, brier, pinball, rank_correlation
+from ml.train_dealers import train_dealers
+from ml.training_rows import training_rows
+from rfq.domain.errors import BadInput
+from rfq.domain.values import DealerId
+from rfq.studies.dealer_history import StudyTerms, StudyWorld
+from rfq.studies.dealer_training import leakage_against_truth
+
+REQUESTS = 2500
+
+
+@pytest.fixture(scope="module")
+def world() -> StudyWorld:
+    return StudyWorld(11, StudyTerms(requests=REQUESTS))
+
+
+@pytest.fixture(scope="module")
+def history(world):
+    return list(world.history())
+
+
+@pytest.fixture(scope="module")
+def models(history) -> DealerModels:
+    return train_dealers(history, seed=1, trained_on="a test")
+
+
+def test_later_answers_and_quotes_are_predicted_better_than_by_constants(models):
+    found = models.manifest.metrics
+    # Far above .9 would mean that something hidden had slipped into the features.
+    assert 0.54 < found["response_auc"] < 0.9
+    assert found["response_brier"] < found["response_brier_constant"]
+    assert found["quote_pinball_bps"] < 0.97 * found["quote_pinball_bps_scaled_constant"]
+    assert found["quote_pinball_bps"] < 0.8 * found["quote_pinball_bps_constant"]
+    assert 0.7 < found["quote_cover_of_80_percent"] < 0.9
+
+
+def test_who_leaks_is_found(world, models):
+    found = leakage_against_truth(world, models)
+    assert found["leakage_truth_rmse_bps"] < 0.7 * found["leakage_truth_rmse_bps_constant"]
+    facts = next(world.history()).facts.but(two_way=False)
+    names = [t.dealer for t in world.panel]
+    expected = dict(zip(names, models.leakage.expected_bps(facts, names), strict=True))
+    assert {"D03", "D09"} == set(sorted(expected, key=expected.__getitem__)[-2:])
+    hidden = models.leakage.expected_bps(facts.but(two_way=True), names)
+    assert hidden.max() < 0.3 * max(expected.values())
+
+
+def test_without_the_control_leakage_is_found_less_well(world, history):
+    """The control must be used: shuffling it among auctions has to hurt."""
+    controls = np.random.default_rng(0).permutation([o.control_bps or 0.0 for o in history])
+    blind = [o.but(control_bps=float(c)) for o, c in zip(history, controls, strict=True)]
+    assert fit_leakage(blind).noise > 1.1 * fit_leakage(history).noise
+
+
+def test_leakage_trees_find_a_bend_that_thetas_cannot(history):
+    """Mark-outs with a leak only from dealers asked in wide markets: trees must see it, and lower the loss."""
+    rows = training_rows(history, 1)
+    spread = rows.x[:, FEATURES.index("spread_now")]
+    bend = np.where(spread > 0.0, 0.6, 0.0) * rows.leak_scale * rows.lost
+    sums = np.bincount(rows.auction, weights=bend, minlength=len(history))
+    bent = [o.but(mark_out_bps=sums[i] * o.facts.volatility_bps, control_bps=0.0) for i, o in enumerate(history)]
+    rows = training_rows(bent, 1)
+    leakage = fit_leakage(bent[:1700])
+    trees, losses = fit_leakage_trees(rows, leakage, (0, 1700), (1700, REQUESTS), seed=1)
+    assert trees is not None
+    assert losses["check_loss_trees"] < 0.7 * losses["check_loss_theta"]
+
+
+def test_forecasts_have_the_right_signs_and_never_cross(models, history):
+    memory = PanelMemory.of(history)
+    names = [*sorted({a.dealer for o in history for a in o.asked}), DealerId("D99")]
+    for outcome in history[-200::20]:
+        made = models.forecast(outcome.facts, names, memory, [1, 2, 4, 8])
+        assert made.cost_bps.shape == (4, len(names), 5)
+        assert (np.diff(made.cost_bps, axis=2) >= 0).all()
+        assert (np.diff(made.response, axis=0) <= 1e-9).all()
+        assert made.seen.tolist() == [True] * 12 + [False]
+        assert np.isfinite(made.cost_bps).all() and (made.leakage_bps >= 0).all()
+    facts = history[-1].facts
+    small, large = (models.forecast(facts.but(size=s), names, memory, [4]).cost_bps.mean() for s in (0.01, 0.2))
+    calm, wild = (models.forecast(facts.but(volatility_bps=v), names, memory, [4]).cost_bps.mean() for v in (90, 300))
+    assert small < large and calm < wild
+
+
+def test_reasons_add_up_to_the_difference_between_dealers(models, history):
+    memory, facts = PanelMemory.of(history), history[-1].facts
+    names = sorted({a.dealer for o in history for a in o.asked})
+    made = models.forecast(facts, names, memory, [4])
+    reasons = models.reasons(facts, made.x[0], most=len(FEATURES))
+    explained = np.array([sum(r.values()) for r in reasons])
+    median = made.cost_bps[0, :, 2]
+    np.testing.assert_allclose(explained - explained[0], median - median[0], atol=1.5)
+    assert np.corrcoef(explained, median)[0, 1] > 0.9
+
+
+def test_the_same_seed_gives_the_same_models(history, tmp_path):
+    one, two, other = (
+        train_dealers(history[:500], seed=s, trained_on="a test").save(tmp_path / name)
+        for s, name in ((5, "a"), (5, "b"), (6, "c"))
+    )
+    assert one.version == two.version != other.version
+    assert (tmp_path / "a/quote.ubj").read_bytes() == (tmp_path / "b/quote.ubj").read_bytes()
+
+
+def test_saved_models_predict_the_same_after_loading(models, history, tmp_path):
+    models.save(tmp_path)
+    read = DealerModels.load(tmp_path)
+    memory, facts = PanelMemory.of(history), history[-1].facts
+    names = sorted({a.dealer for o in history for a in o.asked})
+    before, after = (m.forecast(facts, names, memory, [1, 3]) for m in (models, read))
+    np.testing.assert_array_equal(before.cost_bps, after.cost_bps)
+    np.testing.assert_array_equal(before.response, after.response)
+    np.testing.assert_array_equal(before.leakage_bps, after.leakage_bps)
+    assert read.version == models.version and read.manifest.seed == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m | {"schema": "0123456789abcdef"}, "feature schema"),
+        (lambda m: m | {"kind": "slicers"}, "slicers"),
+        (lambda m: m | {"parameters": {}}, "incomplete"),
+        (lambda m: {"kind": KIND}, "no readable model"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(models, tmp_path, change, says):
+    models.save(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(ModelMismatch, match=says):
+        DealerModels.load(tmp_path)
+
+
+def test_files_damaged_or_missing_are_refused(models, tmp_path):
+    models.save(tmp_path)
+    quote = tmp_path / "quote.ubj"
+    quote.write_bytes(quote.read_bytes()[:-1] + b"\0")
+    with pytest.raises(ModelMismatch, match="not the file"):
+        DealerModels.load(tmp_path)
+    quote.unlink()
+    with pytest.raises(ModelMismatch, match="lacks"):
+        DealerModels.load(tmp_path)
+    with pytest.raises(ModelMismatch, match="no readable model"):
+        DealerModels.load(tmp_path / "nowhere")
+
+
+def test_the_shipped_models_fit_this_code_and_are_small():
+    shipped = DealerModels.load()
+    assert shipped.manifest.schema == schema_hash()
+    assert sum(f.stat().st_size for f in (SHIPPED / KIND).iterdir()) < 1_000_000
+    found = shipped.manifest.metrics
+    assert found["response_brier"] < found["response_brier_constant"]
+    assert found["quote_pinball_bps"] < found["quote_pinball_bps_scaled_constant"]
+    assert found["leakage_truth_rmse_bps"] < found["leakage_truth_rmse_bps_constant"]
+
+
+def test_too_little_or_unordered_history_is_refused(history):
+    with pytest.raises(BadInput, match="at least"):
+        train_dealers(history[:100], 1, "a test")
+    with pytest.raises(BadInput, match="time order"):
+        train_dealers(history[::-1], 1, "a test")
+
+
+def test_history_is_repeatable_and_logs_the_propensities_of_its_slots():
+    one, two = (list(StudyWorld(3, StudyTerms(requests=60)).history()) for _ in range(2))
+    assert one == two
+    assert one != list(StudyWorld(4, StudyTerms(requests=60)).history())
+    terms = StudyTerms(requests=1500, explored=0.3)
+    slots = [a.propensity for o in StudyWorld(3, terms).history() for a in o.asked]
+    # A slot is the habit's with 1 - .3 + .3 / left, somebody else's with .3 / left.
+    followed = np.mean([p > 0.5 for p in slots])
+    expected = np.mean([0.7 + 0.3 / (12 - k) for o in StudyWorld(3, terms).history() for k in range(len(o.asked))])
+    assert followed == pytest.approx(expected, abs=0.015)
+
+
+def test_real_world_signs_hold_in_the_study_world(history):
+    """Riggs et al. and the bank's own records: fewer answers and wins each, but dearer moves, with more asked."""
+
+    def mean(least: int, most: int, of) -> float:
+        return float(np.mean([of(a) for o in history if least <= len(o.asked) <= most for a in o.asked]))
+
+    assert mean(2, 3, lambda a: a.answer == "quoted") > mean(6, 7, lambda a: a.answer == "quoted")
+    assert mean(2, 3, lambda a: not a.lost) > mean(6, 7, lambda a: not a.lost)
+    moved = [(len(o.asked), o.mark_out_bps / o.facts.volatility_bps) for o in history if o.mark_out_bps is not None]
+    few, many = ([m for n, m in moved if (n <= 3) is small] for small in (True, False))
+    assert np.mean(many) > np.mean(few)
+
+
+def test_scores_agree_with_their_definitions():
+    assert auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) == pytest.approx(0.75)
+    assert auc([1, 0], [0.5, 0.5]) == 0.5
+    assert brier([1, 0], [0.8, 0.4]) == pytest.approx((0.04 + 0.16) / 2)
+    assert pinball([3.0], [[1.0, 5.0]], [0.1, 0.9]) == pytest.approx((0.2 + 0.2) / 2)
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 40, 30]) == pytest.approx(0.8)
+    assert rank_correlation([1, 1, 1], [1, 2, 3]) == 0.0
