@@ -6,20 +6,21 @@ follows from the seed and the calls made: same seed, same calls, same reports.
 
 from collections.abc import Sequence
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, Self
 from zlib import crc32
 
 import numpy as np
 
 from lit_router.market.dark_pool import ANONYMOUS, BLOCK_POOL, STREAM_POOL, Cross, DarkPool, PoolCharacter
-from lit_router.market.matching_core import Entry, MatchingCore, is_ioc
-from lit_router.market.orders import LIT, Depth, OrderState, Ticket
+from lit_router.market.lit_matching import LitMatching
+from lit_router.market.matching_core import Entry, is_ioc
+from lit_router.market.orders import LIT, OrderState, Ticket
 from lit_router.market.own_orders import CancelAssumption, OwnOrder
 from lit_router.market.queue_reactive import QueueReactiveBook
 from lit_router.market.scaling import book_for, session_s
 from rfq.domain.errors import BadInput, NotFound
-from rfq.domain.values import Instrument, Price, Quantity, Symbol
+from rfq.domain.values import Instrument, Price, Symbol
 
 
 class Listing(NamedTuple):
@@ -36,7 +37,7 @@ class Listed:
         self.instrument, self.book, self.pools = instrument, book, pools
 
 
-class SimulatedExchange(MatchingCore):
+class SimulatedExchange(LitMatching):
     """The core. See MatchingCore for what participants may do."""
 
     def __init__(
@@ -51,7 +52,6 @@ class SimulatedExchange(MatchingCore):
     ) -> None:
         """Each instrument's randomness depends on the seed and its symbol alone, not on what else is listed."""
         super().__init__(name=name, opens_at=opens_at)
-        self.opens_at = opens_at
         self._listed: dict[Symbol, Listed] = {}
         for instrument, opening_mid in listings:
             if instrument.symbol in self._listed:
@@ -108,32 +108,6 @@ class SimulatedExchange(MatchingCore):
     def resume(self, symbol: Symbol) -> None:
         self._find(symbol).book.halted = False
 
-    def depth(self, symbol: Symbol) -> Depth:
-        book = self._find(symbol).book
-        last = book.tape.last
-        return Depth(
-            symbol=symbol,
-            at=self._now,
-            bids=_levels(book, True),
-            asks=_levels(book, False),
-            mid=None if book.mid is None else Price(book.mid),
-            last_price=None if last is None else Price(last.price),
-            last_quantity=None if last is None else Quantity(last.lots),
-            volume=Quantity(book.tape.volume),
-            halted=book.halted,
-        )
-
-    def mid_at(self, symbol: Symbol, at: datetime) -> Price | None:
-        listed = self._find(symbol)
-        if at > self._now:
-            return None
-        mid = listed.book.tape.mids.at(self._seconds(at))
-        return None if mid is None else Price(mid)
-
-    def volume_at(self, symbol: Symbol, at: datetime) -> Quantity:
-        """Lots traded in the lit book since the opening up to `at`. Raises NotFound."""
-        return Quantity(self._find(symbol).book.tape.volumes.at(self._seconds(at)) or 0)
-
     def fork(self, name: str) -> Self:
         """An independent twin, with every order but no participant connected, that sees the same exogenous flow.
 
@@ -162,17 +136,15 @@ class SimulatedExchange(MatchingCore):
         }
         return twin
 
+    def _book(self, symbol: Symbol) -> QueueReactiveBook | None:
+        listed = self._listed.get(symbol)
+        return None if listed is None else listed.book
+
     def _find(self, symbol: Symbol) -> Listed:
         try:
             return self._listed[symbol]
         except KeyError:
             raise NotFound("instrument", symbol) from None
-
-    def _seconds(self, at: datetime) -> float:
-        return (at - self.opens_at).total_seconds()
-
-    def _time(self, at_s: float) -> datetime:
-        return self.opens_at + timedelta(seconds=at_s)
 
     def _refusal(self, ticket: Ticket) -> str | None:
         listed = self._listed.get(ticket.symbol)
@@ -201,17 +173,7 @@ class SimulatedExchange(MatchingCore):
             if order.leaves and is_ioc(ticket):
                 self._close(entry, OrderState.EXPIRED, "nothing to cross with at the mid")
             return
-        mid, leaves = book.mid, order.leaves
-        walk = book.execute(order, rests=not is_ioc(ticket))
-        for price, lots in walk.taken:
-            leaves -= lots
-            self._filled(order, self._now, price, lots, leaves, maker=False, mid=mid)
-        self._report_passive(book)
-        if walk.met_itself:
-            self._close(entry, OrderState.CANCELLED, "would have traded with itself")
-        elif order.leaves and is_ioc(ticket):
-            reason = "no liquidity within the limit" if order.price is not None else "no liquidity"
-            self._close(entry, OrderState.EXPIRED, reason)
+        self._enter_lit(entry, book)
 
     def _pull(self, entry: Entry) -> None:
         listed = self._find(entry.ticket.symbol)
@@ -231,13 +193,6 @@ class SimulatedExchange(MatchingCore):
         order.leaves, order.price = leaves, price
         self._enter(entry)
 
-    def _report_passive(self, book: QueueReactiveBook) -> None:
-        if not book.passive_fills:
-            return
-        fills, book.passive_fills = book.passive_fills, []
-        for at_s, order, price, lots, leaves, mid in fills:
-            self._filled(order, self._time(at_s), price, lots, leaves, maker=True, mid=mid)
-
     def _report_crosses(self, crosses: list[Cross]) -> None:
         for at_s, bought, sold, price, lots, bought_leaves, sold_leaves, maker_buys in crosses:
             for order, leaves, maker in (
@@ -252,7 +207,3 @@ def _lean(book: QueueReactiveBook) -> float:
     """The book's lean at its first levels, -1 (all asks) to 1 (all bids)."""
     bids, asks = book.queues[0], book.queues[book.levels]
     return (bids - asks) / (bids + asks) if bids + asks else 0.0
-
-
-def _levels(book: QueueReactiveBook, bids: bool) -> tuple[tuple[Price, Quantity], ...]:
-    return tuple((Price(price), Quantity(lots)) for price, lots in book.depth(bids))

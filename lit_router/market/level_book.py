@@ -10,6 +10,9 @@ from lit_router.market.own_orders import UNKNOWN_AHEAD, CancelAssumption, OwnOrd
 from lit_router.market.rates import LARGEST
 from lit_router.market.tape import Tape
 
+EMPTY = OwnQueue()
+"""Stands for a price at which no participant rests; never joined."""
+
 
 class PassiveFill(NamedTuple):
     """A resting participant's order was hit: market time in seconds, price in price units, lots.
@@ -141,34 +144,32 @@ class LevelBook:
     def _take_at(self, bids: bool, price: int, lots: int, participant: str | None) -> tuple[int, bool]:
         """Takes from one price level; returns lots taken and whether it stopped at the participant's own order."""
         place = self.queue_at(bids, price)
-        wanted = lots
         side = self.own(bids)
-        own = side.get(price)
-        while own and own.orders and lots:
-            first = own.orders[0]
-            if place is not None:
-                anonymous = min(lots, first.ahead, self.queues[place])
-                self.queues[place] -= anonymous
-                own.eaten(anonymous)
-                lots -= anonymous
-                if not lots:
-                    break
-            if participant is not None and first.participant == participant:
-                return wanted - lots, True
-            hit = min(lots, first.leaves)
-            first.leaves -= hit
-            first.filled += hit
-            lots -= hit
-            self.passive_fills.append(PassiveFill(self.now_s, first, price, hit, first.leaves, self.mid))
-            if not first.leaves:
-                own.orders.pop(0)
-        if own is not None and not own.orders:
+        own = side.get(price, EMPTY)
+        taken = own.take(lots, 0 if place is None else self.queues[place], participant)
+        if place is not None:
+            self.queues[place] -= taken.anonymous
+        for order, hit in taken.hits:
+            self.passive_fills.append(PassiveFill(self.now_s, order, price, hit, order.leaves, self.mid))
+        if not own.orders and price in side:
             del side[price]
-        if place is not None and lots:
-            anonymous = min(lots, self.queues[place])
-            self.queues[place] -= anonymous
-            lots -= anonymous
-        return wanted - lots, False
+        return taken.lots, taken.met_itself
+
+    def mid_at(self, at_s: float) -> int | None:
+        return self.tape.mids.at(at_s)
+
+    def volume_at(self, at_s: float) -> int:
+        return self.tape.volumes.at(at_s) or 0
+
+    @property
+    def volume(self) -> int:
+        """Lots traded since the opening."""
+        return self.tape.volume
+
+    def last_trade(self) -> tuple[int, int] | None:
+        """Price and lots of the last public trade."""
+        last = self.tape.last
+        return None if last is None else (last.price, last.lots)
 
     def rest(self, order: OwnOrder) -> None:
         """Puts a priced order at the back of its queue. The caller has walked it first, and recounts."""

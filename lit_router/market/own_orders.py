@@ -6,7 +6,7 @@ A queue holds the model's anonymous volume, known only as a number of lots, and 
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 UNKNOWN_AHEAD = 1 << 62
 """The order was placed beyond the modelled levels; what stands ahead becomes known when the level comes into view."""
@@ -46,6 +46,18 @@ class OwnOrder:
         )
 
 
+class Taken(NamedTuple):
+    """What one price level gave: anonymous lots, participants' orders hit (with lots), and whether it stopped short."""
+
+    anonymous: int
+    hits: list[tuple[OwnOrder, int]]
+    met_itself: bool
+
+    @property
+    def lots(self) -> int:
+        return self.anonymous + sum(lots for _, lots in self.hits)
+
+
 @dataclass(slots=True)
 class OwnQueue:
     """Our participants' orders at one price, first in first out; `ahead` never falls along the list."""
@@ -61,8 +73,36 @@ class OwnQueue:
         order.ahead = anonymous_lots
         self.orders.append(order)
 
-    def eaten(self, lots: int) -> None:
-        """A trade took `lots` of anonymous volume from the front of the queue."""
+    def take(self, lots: int, anonymous_lots: int, participant: str | None) -> "Taken":
+        """Trades up to `lots` from the front, where `anonymous_lots` of the queue are anonymous.
+
+        Orders that are hit lose leaves, and leave the queue when nothing remains. It stops before an order of
+        `participant`, if one is named.
+        """
+        hits: list[tuple[OwnOrder, int]] = []
+        anonymous = 0
+        while self.orders and lots:
+            first = self.orders[0]
+            before = min(lots, first.ahead, anonymous_lots - anonymous)
+            self._eaten(before)
+            anonymous += before
+            lots -= before
+            if not lots:
+                break
+            if participant is not None and first.participant == participant:
+                return Taken(anonymous, hits, True)
+            hit = min(lots, first.leaves)
+            first.leaves -= hit
+            first.filled += hit
+            lots -= hit
+            hits.append((first, hit))
+            if not first.leaves:
+                self.orders.pop(0)
+        behind = min(lots, anonymous_lots - anonymous)
+        self._eaten(behind)
+        return Taken(anonymous + behind, hits, False)
+
+    def _eaten(self, lots: int) -> None:
         for order in self.orders:
             order.ahead = max(0, order.ahead - lots)
 
