@@ -52,6 +52,12 @@ class LevelBook:
         self.first_bid = best_bid
         self.queues = [0] * (2 * levels)
         self.counts = [0] * (4 * levels)
+        self.own_lots = [0] * (2 * levels)
+        """Participants' lots displayed at each level or just inside it."""
+        self.own_here = [False] * (2 * levels)
+        """Whether a participant rests exactly at each anonymous queue's price."""
+        self.crossable = [False, False]
+        """Whether an anonymous bid (ask) arriving at any level could cross a participant's order."""
         self.bids: dict[int, OwnQueue] = {}
         self.asks: dict[int, OwnQueue] = {}
         self.now_s = 0.0
@@ -106,19 +112,26 @@ class LevelBook:
         return best
 
     def recount(self) -> None:
-        """Recomputes `counts` from the queues and the participants' orders."""
-        levels, mean, counts = self.levels, self.mean_lots, self.counts
-        shown = list(self.queues)
+        """Recomputes `counts`, and where participants stand, from the queues and the participants' orders."""
+        levels, mean, counts, shown = self.levels, self.mean_lots, self.counts, self.own_lots
+        width = 2 * levels
+        shown[:] = [0] * width
+        self.own_here[:] = [False] * width
         for bids, side in ((True, self.bids), (False, self.asks)):
             for price, queue in side.items():
                 away = self.first_bid - price if bids else price - self.first_bid - self.grid
                 level = max(0, -(-away // self.grid))
                 if level < levels:
-                    shown[level if bids else levels + level] += queue.lots
-        width = 2 * levels
-        for place in range(width):
-            counts[place] = min(LARGEST, -(-shown[place] // mean))
-            counts[width + place] = min(LARGEST, -(-self.queues[place] // mean))
+                    place = level if bids else levels + level
+                    shown[place] += queue.lots
+                    self.own_here[place] |= away == level * self.grid
+        self.crossable[:] = [
+            bool(self.asks) and min(self.asks) <= self.first_bid,
+            bool(self.bids) and max(self.bids) >= self.first_bid + self.grid,
+        ]
+        for place, lots in enumerate(self.queues):
+            counts[place] = min(LARGEST, -(-(lots + shown[place]) // mean))
+            counts[width + place] = min(LARGEST, -(-lots // mean))
 
     def walk(self, buys: bool, lots: int, limit: int | None, participant: str | None) -> Walk:
         """Takes up to `lots` from the other side, best price first, no worse than `limit`, front of queue first.

@@ -81,23 +81,27 @@ class QueueReactiveBook(LevelBook):
 
     def _play(self, begin: int, end: int) -> None:
         acceptance, counts, slots, queues = self._acceptance, self.counts, self._slots, self.queues
-        width, mean = 2 * self.levels, self.mean_lots
+        own_lots, own_here, crossable = self.own_lots, self.own_here, self.crossable
+        levels, mean = self.levels, self.mean_lots
+        width = 2 * levels
         _, kinds, uniforms, sizes, auxiliary = self._block
         for place, kind, uniform in zip(range(begin, end), kinds[begin:end], uniforms[begin:end], strict=True):
             if uniform >= acceptance[kind][counts[slots[kind]]]:
                 continue
             lots = sizes[place]
-            if kind < width and not (self.bids or self.asks):
-                queues[kind] += lots
-                was_empty = not counts[kind]
-                counts[kind] = counts[width + kind] = min(LARGEST, -(-queues[kind] // mean))
-                if not was_empty:
+            if kind < width and not crossable[kind >= levels]:
+                queues[kind] = left = queues[kind] + lots
+                was_shown = counts[kind]
+                counts[kind] = min(LARGEST, -(-(left + own_lots[kind]) // mean))
+                counts[width + kind] = min(LARGEST, -(-left // mean))
+                if was_shown:
                     continue
-            elif width <= kind < 2 * width and not (self.bids or self.asks):
+            elif width <= kind < 2 * width and not own_here[kind - width]:
                 queue = kind - width
                 left = queues[queue] = max(0, queues[queue] - lots)
-                counts[queue] = counts[kind] = min(LARGEST, -(-left // mean))
-                if left:
+                counts[queue] = min(LARGEST, -(-(left + own_lots[queue]) // mean))
+                counts[kind] = min(LARGEST, -(-left // mean))
+                if counts[queue]:
                     continue
             else:
                 self.now_s = self._block.times_s[place]
@@ -107,7 +111,7 @@ class QueueReactiveBook(LevelBook):
             self._requote(auxiliary[place])
 
     def _event_among_own(self, kind: int, lots: int, draws: np.ndarray) -> None:
-        """An accepted event, with participants' orders in the book (or a market order, which walks it)."""
+        """An accepted event that may touch a participant's order, or a market order, which walks the book."""
         width = 2 * self.levels
         if kind >= 2 * width:
             before = self.counts[:width]
@@ -250,7 +254,8 @@ class QueueReactiveBook(LevelBook):
     def fork(self) -> Self:
         """An independent twin that will see the same exogenous flow. Participants' orders are copied."""
         twin = copy(self)
-        twin.queues, twin.counts = self.queues.copy(), self.counts.copy()
+        twin.queues, twin.counts, twin.own_lots = self.queues.copy(), self.counts.copy(), self.own_lots.copy()
+        twin.own_here, twin.crossable = self.own_here.copy(), self.crossable.copy()
         twin.bids = {price: queue.copy() for price, queue in self.bids.items()}
         twin.asks = {price: queue.copy() for price, queue in self.asks.items()}
         twin.tape, twin.passive_fills = self.tape.copy(), list(self.passive_fills)
