@@ -103,8 +103,11 @@ class WorkingOrder:
             if self.worked.live:
                 await self.children.until_known()
             await self._work()
-        except (LeaseLost, NeedsPerson):
-            raise  # Another engine owns it now; or a person does.
+        except NeedsPerson:
+            raise
+        except LeaseLost as error:
+            self.children.ledger.failed = error  # Another engine owns it now, children and all.
+            raise
         except Exception as error:
             # What cannot be recorded must not trade on: nobody would know.
             self.children.ledger.failed = self.children.ledger.failed or error
