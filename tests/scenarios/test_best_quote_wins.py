@@ -1,0 +1,29 @@
+"""Three dealers quote, the best one wins the block, everyone is told what they should be."""
+
+from dealers.seat import Booked
+from house import BLOCK, MID, House
+
+from rfq.domain.events import NoticeKind
+from rfq.domain.quote import QuoteStatus
+from rfq.domain.rfq import RfqStatus
+
+
+async def test_best_quote_wins(house: House) -> None:
+    house.offers("alpha", MID + 21)
+    best = house.offers("bravo", MID + 11)
+    second = house.offers("charlie", MID + 15)
+
+    rfq_id = await house.submit()
+    rfq = await house.until(rfq_id)
+
+    assert (rfq.status, rfq.filled, rfq.unfilled) == (RfqStatus.DONE, BLOCK, 0)
+    quotes = await house.quotes(rfq_id)
+    assert quotes["bravo"].status is QuoteStatus.CONFIRMED
+    assert quotes["alpha"].status is quotes["charlie"].status is QuoteStatus.LOST
+    (auction,) = await house.reader.auctions(rfq_id)
+    assert (auction.best, auction.cover) == (MID + 11, MID + 15)
+    (booked,) = [h for h in best.heard if isinstance(h, Booked)]
+    assert (booked.price, booked.quantity) == (MID + 11, BLOCK)
+    told = [h[1] for h in second.heard if isinstance(h, tuple)]
+    assert told == [NoticeKind.EXPIRED, NoticeKind.COVER]
+    assert (await house.recorded(rfq_id)).rfq == rfq
