@@ -92,10 +92,12 @@ class Outcome(Frozen, frozen=True):
     asked: tuple[Asked, ...]
     mark_out_bps: float | None = None
     control_bps: float | None = None
+    in_auction: int = 0
+    """Dealers asked in the whole auction, where others were asked in another wave; 0 means these alone."""
 
     @property
-    def closed_at(self) -> dt.datetime:
-        return self.facts.at + dt.timedelta(seconds=SETTLE_S)
+    def competing(self) -> int:
+        return max(self.in_auction, len(self.asked))
 
     @property
     def marked_at(self) -> dt.datetime:
@@ -169,17 +171,20 @@ def _outcome(rows: list[DealerOutcome], instrument: Instrument) -> Outcome:
         asked=tuple(_asked(row) for row in rows),
         mark_out_bps=_at(first.mark_outs, _MARK),
         control_bps=_at(first.controls, _MARK),
+        in_auction=first.asked,
     )
 
 
 def _asked(row: DealerOutcome) -> Asked:
     cost_bps = None
+    # A quote to a desk that has not said its side has no cost yet; it is an answer all the same.
+    quoted = row.mid_at_quote is not None and (row.quote_price is not None or row.side is None)
     if row.side and row.quote_price and row.mid_at_quote:
         cost_bps = row.side.sign * (row.quote_price - row.mid_at_quote) / row.mid_at_quote * 1e4
     return Asked(
         dealer=row.dealer_id,
         propensity=row.propensity,
-        answer=Answer.QUOTED if cost_bps is not None else Answer.NONE,
+        answer=Answer.QUOTED if quoted else Answer.NONE,
         response_s=row.response_s,
         cost_bps=cost_bps,
         lifted=row.lifted,

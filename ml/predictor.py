@@ -11,18 +11,20 @@ import xgboost as xgb
 
 from ml.choosing import Chooser, prior_selection
 from ml.memory import LOOKBACK_S, PanelMemory
-from ml.outcomes import auctions
+from ml.outcomes import SETTLE_S, auctions
 from rfq.domain.errors import StoreUnavailable
 from rfq.domain.selection import Selection
-from rfq.domain.values import Instrument, Symbol
-from rfq.ports import Clock, HistoryReader, SelectionRequest
+from rfq.domain.values import Instrument, RequestId, Symbol
+from rfq.ports import Clock, DealerOutcome, HistoryReader, SelectionRequest
 
 R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
-MOST_ROWS = 8_000
-"""Newest outcomes read from the store: what the panel's memory is made of."""
+MOST_ROWS = 6_000
+"""Newest outcomes kept: what the panel's memory is made of."""
+LATE_S = 3_600.0
+"""Market seconds after which a stored outcome no longer changes: its lifts and mark-outs are all in."""
 
 
 class PanelPredictor:
@@ -43,6 +45,7 @@ class PanelPredictor:
         self._clock, self._executor = clock, executor
         self._refresh = dt.timedelta(seconds=refresh_s)
         self._deadline_s = deadline_s
+        self._rows: dict[RequestId, DealerOutcome] = {}
         self._memory: PanelMemory | None = None
         self._read_at: dt.datetime | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -50,6 +53,10 @@ class PanelPredictor:
     @property
     def model_version(self) -> str:
         return self._chooser.version
+
+    async def start(self, market_now: dt.datetime) -> None:
+        """Reads history before the first request needs it. Not reading it is logged, and tried again later."""
+        await self._fresh_memory(market_now, [])
 
     async def select(self, request: SelectionRequest) -> Selection:
         """Within `deadline_s`, or by priors with the reason in the notes."""
@@ -77,7 +84,8 @@ class PanelPredictor:
             self._reading = asyncio.create_task(self._read(market_now))
         if self._memory is None and self._reading is not None:
             await asyncio.wait([self._reading])
-        if self._reading is not None and self._reading.done() and (broken := self._reading.exception()):
+        done = self._reading
+        if done is not None and done.done() and not done.cancelled() and (broken := done.exception()):
             self._reading = None
             log.error("dealers.history_unread", reason=repr(broken))
         if self._memory is None:
@@ -86,14 +94,32 @@ class PanelPredictor:
         return self._memory
 
     async def _read(self, market_now: dt.datetime) -> None:
+        """Adds what is new, and reads again what was still open to change when it was last read."""
         since = market_now - dt.timedelta(seconds=LOOKBACK_S)
+        if self._rows:
+            since = max(since, next(reversed(self._rows.values())).market_at - dt.timedelta(seconds=LATE_S))
+        rows = dict(self._rows)
         try:
-            rows = [row async for row in self._history.outcomes(since, MOST_ROWS)]
+            while True:
+                begin, count = since, 0
+                async for row in self._history.outcomes(begin, MOST_ROWS):
+                    rows[row.request_id] = row
+                    since, count = row.market_at, count + 1
+                while len(rows) > MOST_ROWS:
+                    del rows[next(iter(rows))]
+                if count < MOST_ROWS or since == begin:
+                    break
         except StoreUnavailable as away:
             log.warning("dealers.history_unread", reason=str(away))
             return
-        self._memory = await self._run(lambda: PanelMemory.of(auctions(rows, self._instruments)))
+        self._rows = rows
+        self._memory = await self._run(self._remember, list(rows.values()), market_now)
         self._read_at = self._clock.now()
+
+    def _remember(self, rows: list[DealerOutcome], market_now: dt.datetime) -> PanelMemory:
+        """What was not settled when it was read would later pass for a dealer that did not answer."""
+        settled = market_now - dt.timedelta(seconds=SETTLE_S)
+        return PanelMemory.of(o for o in auctions(rows, self._instruments) if o.facts.at <= settled)
 
     async def _run(self, work: Callable[..., R], *values: object) -> R:
         if self._executor is None:

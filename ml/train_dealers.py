@@ -36,19 +36,19 @@ def train_dealers(outcomes: Iterable[Outcome], seed: int, trained_on: str) -> De
         raise BadInput("outcomes", count, f"must hold at least {LEAST_AUCTIONS} auctions")
     fit_end, check_end = int(FIT * count), int(CHECK * count)
     fit, check = rows.between(0, fit_end), rows.between(fit_end, check_end)
-    if not (rows.answered & fit).any() or not (rows.answered & check).any():
+    if not (rows.priced & fit).any() or not (rows.priced & check).any():
         raise BadInput("outcomes", 0, "must hold quotes to learn their cost from")
     held = rows.between(check_end, count)
 
     response = fit_response(rows.x[fit], rows.answered[fit], (rows.x[check], rows.answered[check]), seed)
-    margin, quote, plain = _fit_quotes(rows, fit & rows.answered, check & rows.answered, seed)
+    margin, quote, plain = _fit_quotes(rows, fit & rows.priced, check & rows.priced, seed)
     leakage = fit_leakage(rows.outcomes[:fit_end])
     trees, leak_losses = fit_leakage_trees(rows, leakage, (0, fit_end), (fit_end, check_end), seed)
     metrics = {
         "auctions": float(count),
         "rows": float(len(rows.x)),
         **_response_metrics(rows, response, fit, held),
-        **_quote_metrics(rows, margin, quote, plain, fit & rows.answered, held & rows.answered),
+        **_quote_metrics(rows, margin, quote, plain, fit & rows.priced, held & rows.priced),
         **leak_losses,
         "leakage_noise_daily_volatilities": leakage.noise,
     }

@@ -19,7 +19,7 @@ STRANGER = DealerId("")
 
 
 class TrainingRows(msgspec.Struct, frozen=True):
-    """Rows in time order. `auction` numbers the outcomes from 0; costs are NaN where no quote came."""
+    """Rows in time order. `auction` numbers the outcomes from 0; costs are NaN where no quote was priced."""
 
     outcomes: list[Outcome]
     x: NDArray[np.float32]
@@ -31,6 +31,10 @@ class TrainingRows(msgspec.Struct, frozen=True):
     lost: NDArray[np.bool_]
     leak_scale: NDArray[np.float64]
     """sqrt(size): what a leakage coefficient is multiplied by, in daily volatilities."""
+
+    @property
+    def priced(self) -> NDArray[np.bool_]:
+        return ~np.isnan(self.cost_bps)
 
     def between(self, first: int, last: int) -> NDArray[np.bool_]:
         """Mask of the rows of auctions first <= number < last."""
@@ -55,7 +59,7 @@ def training_rows(outcomes: Iterable[Outcome], seed: int) -> TrainingRows:
             raise BadInput("outcomes", outcome.rfq, "must come in time order")
         dealers = [a.dealer for a in outcome.asked]
         shown = [STRANGER if rng.random() < COLD else d for d in dealers]
-        matrix, _ = features(facts, shown, memory, [len(dealers)])
+        matrix, _ = features(facts, shown, memory, [outcome.competing])
         blocks.append(matrix[0])
         reference, scale = reference_cost_bps(facts), leak_scale_bps(facts) / facts.volatility_bps
         for asked in outcome.asked:

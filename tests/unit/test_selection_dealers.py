@@ -1,9 +1,7 @@
 """Choosing whom to ask: greedy against enumeration, what moves the choice, exact propensities, the port."""
 
-import asyncio
 import datetime as dt
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,10 +11,9 @@ from ml.dealer_models import DealerModels, Forecast
 from ml.expected_cost import BlockTerms, ExpectedCost, default_rest
 from ml.features import FEATURES
 from ml.memory import PanelMemory
-from ml.predictor import PanelPredictor
 from ml.residual_cost import SquareRootResidual
 from ml.selection import Bounds, Exploration, Path, best_count, choose, greedy
-from rfq.domain.errors import BadInput, StoreUnavailable
+from rfq.domain.errors import BadInput
 from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, RfqTerms
 from rfq.domain.values import DealerId, Price, Quantity, Side, Symbol
 from rfq.instruments import directory
@@ -199,60 +196,6 @@ def test_fifty_dealers_are_chosen_from(models):
     panel = [DealerId(f"P{i:02d}") for i in range(50)]
     made = Chooser(models).select(request(panel, max_dealers=50), PanelMemory())
     assert len(made.curve_bps) == 51 and len(made.ranking) == 50
-
-
-class Rows:
-    """A history reader over nothing: it may be slow, or away."""
-
-    def __init__(self, wait_s: float = 0.0, away: bool = False) -> None:
-        self.wait_s, self.away, self.reads = wait_s, away, 0
-
-    async def outcomes(self, since: dt.datetime, limit: int):
-        self.reads += 1
-        await asyncio.sleep(self.wait_s)
-        if self.away:
-            raise StoreUnavailable("away")
-        for nothing in ():
-            yield nothing
-
-
-class StillClock:
-    def __init__(self) -> None:
-        self.at = NOON
-
-    def now(self) -> dt.datetime:
-        return self.at
-
-    async def sleep_until(self, at: dt.datetime) -> None:
-        raise AssertionError("the predictor does not sleep")
-
-
-async def test_prediction_runs_in_a_worker_thread_and_reads_history_when_it_is_due(models):
-    rows, clock = Rows(), StillClock()
-    with ThreadPoolExecutor(1) as pool:
-        predictor = PanelPredictor(Chooser(models), rows, {QDI.symbol: QDI}, clock, pool, refresh_s=60.0)
-        first = await predictor.select(request())
-        assert first.model_version == models.version and first.notes == ()
-        await predictor.select(request())
-        assert rows.reads == 1
-        clock.at += dt.timedelta(seconds=61)
-        await predictor.select(request())
-        await predictor.close()
-    assert rows.reads == 2
-
-
-async def test_history_that_cannot_be_read_is_said(models):
-    predictor = PanelPredictor(Chooser(models), Rows(away=True), {}, StillClock())
-    made = await predictor.select(request())
-    assert made.chosen and any("history could not be read" in note for note in made.notes)
-
-
-async def test_what_comes_too_late_is_chosen_by_priors(models):
-    predictor = PanelPredictor(Chooser(models), Rows(wait_s=30.0), {}, StillClock(), deadline_s=0.05)
-    made = await predictor.select(request(max_dealers=5, include=(PANEL[3],)))
-    await predictor.close()
-    assert made.model_version == "priors" and "over 0.05 s" in made.notes[-1]
-    assert len(made.chosen) == 5 and made.chosen[0] == PANEL[3]
 
 
 def test_prior_propensities_are_frequencies():

@@ -1,0 +1,147 @@
+"""The predictor port: worker thread, history read in pages and kept fresh, priors when it takes too long."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ml import predictor as predictor_module
+from ml.choosing import Chooser
+from ml.dealer_models import DealerModels
+from ml.features import FEATURES, features
+from ml.memory import PanelMemory
+from ml.outcomes import auctions, facts_of
+from ml.predictor import PanelPredictor
+from ml.residual_cost import SquareRootResidual
+from rfq.domain.errors import StoreUnavailable
+from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, RfqTerms
+from rfq.domain.values import DealerId, Price, Quantity, RequestId, RfqId, Side, Symbol
+from rfq.instruments import directory
+from rfq.ports import DealerOutcome, MarketView, ResidualRequest, SelectionRequest
+
+NOON = dt.datetime(2026, 3, 2, 17, 0, tzinfo=dt.UTC)
+QDI = directory()[Symbol("QDI")].instrument
+PANEL = tuple(DealerId(f"D{i:02d}") for i in range(1, 13))
+
+
+@pytest.fixture(scope="module")
+def models() -> DealerModels:
+    return DealerModels.load()
+
+
+def request(panel=PANEL, quantity: int = 100_000, seed: int = 1, side: str = "buy", **terms) -> SelectionRequest:
+    intent = Side.BUY if side == "two_way" else None
+    made = RfqTerms(
+        legs=(Leg(QDI.symbol, RequestSide(side), Quantity(quantity), intent=intent),),
+        **({"residual": ResidualTerms(horizon_s=10_800.0)} | terms),
+    )
+    market = MarketView(QDI.symbol, Price(19_995), Price(20_005), Quantity(1), Quantity(1), None, Quantity(0), NOON)
+    curve = None
+    if made.residual is not None:
+        curve = SquareRootResidual().curve(ResidualRequest(QDI, Side.BUY, Quantity(quantity), market, made))
+    return SelectionRequest(made, QDI, market, NOON, tuple(panel), curve, seed)
+
+
+class Rows:
+    """A history reader over a list, oldest first as the store's; it may be slow, or away."""
+
+    def __init__(self, rows: Sequence[DealerOutcome] = (), wait_s: float = 0.0, away: bool = False) -> None:
+        self.rows, self.wait_s, self.away, self.reads = rows, wait_s, away, 0
+
+    async def outcomes(self, since: dt.datetime, limit: int):
+        self.reads += 1
+        await asyncio.sleep(self.wait_s)
+        if self.away:
+            raise StoreUnavailable("away")
+        for row in [r for r in self.rows if r.market_at >= since][:limit]:
+            yield row
+
+
+def asked_once(minute: float, dealer: DealerId, **changes) -> DealerOutcome:
+    at = NOON - dt.timedelta(minutes=minute)
+    values = dict(
+        request_id=RequestId(f"{minute}-{dealer}"), rfq_id=RfqId(f"r{minute}"), dealer_id=dealer, symbol=QDI.symbol,
+        side=Side.BUY, shown_side=RequestSide.BUY, quantity=Quantity(50_000), asked=1, propensity=1.0,
+        session_at=at, market_at=at, mid_at_ask=Price(20_000), anonymous=False, answered=True, response_s=1.0,
+        quote_price=Price(20_020), mid_at_quote=Price(20_000), lifted=False, confirmed=False, refused=False,
+        mark_outs=(None,) * 5, controls=(None,) * 5,
+    )  # fmt: skip
+    return DealerOutcome(**(values | changes))
+
+
+class StillClock:
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def now(self) -> dt.datetime:
+        return self.at
+
+    async def sleep_until(self, at: dt.datetime) -> None:
+        raise AssertionError("the predictor does not sleep")
+
+
+async def test_prediction_runs_in_a_worker_thread_and_reads_history_when_it_is_due(models):
+    rows, clock = Rows(), StillClock()
+    with ThreadPoolExecutor(1) as pool:
+        predictor = PanelPredictor(Chooser(models), rows, {QDI.symbol: QDI}, clock, pool, refresh_s=60.0)
+        first = await predictor.select(request())
+        assert first.model_version == models.version and first.notes == ()
+        await predictor.select(request())
+        assert rows.reads == 1
+        clock.at += dt.timedelta(seconds=61)
+        await predictor.select(request())
+        await predictor.close()
+    assert rows.reads == 2
+
+
+async def test_history_that_cannot_be_read_is_said(models):
+    predictor = PanelPredictor(Chooser(models), Rows(away=True), {}, StillClock())
+    made = await predictor.select(request())
+    assert made.chosen and any("history could not be read" in note for note in made.notes)
+
+
+async def test_what_comes_too_late_is_chosen_by_priors(models):
+    predictor = PanelPredictor(Chooser(models), Rows(wait_s=30.0), {}, StillClock(), deadline_s=0.05)
+    made = await predictor.select(request(max_dealers=5, include=(PANEL[3],)))
+    await predictor.close()
+    assert made.model_version == "priors" and "over 0.05 s" in made.notes[-1]
+    assert len(made.chosen) == 5 and made.chosen[0] == PANEL[3]
+
+
+async def test_history_is_read_in_pages_and_then_only_what_is_new(models, monkeypatch):
+    monkeypatch.setattr(predictor_module, "MOST_ROWS", 40)
+    rows = [asked_once(600 - 5 * i, PANEL[i % 3]) for i in range(100)]
+    reader, clock = Rows(rows), StillClock()
+    predictor = PanelPredictor(Chooser(models), reader, {QDI.symbol: QDI}, clock)
+    await predictor.start(NOON)
+    assert reader.reads == 3
+    facts = facts_of(request())
+
+    def remembered():
+        return features(facts, PANEL[:4], predictor._memory, [3])[0]
+
+    np.testing.assert_array_equal(
+        remembered(), features(facts, PANEL[:4], PanelMemory.of(auctions(rows[-40:], {QDI.symbol: QDI})), [3])[0]
+    )
+    # One of them was lifted and refused after it was first read: it is read again, and nothing counts twice.
+    rows[-1] = rows[-1].but(lifted=True, refused=True)
+    before = remembered()
+    clock.at += dt.timedelta(seconds=61)
+    await predictor.start(NOON)
+    await asyncio.gather(predictor._reading)
+    assert reader.reads == 4
+    fade, asked = FEATURES.index("fade_rate"), FEATURES.index("asked")
+    changed = PANEL.index(rows[-1].dealer_id)
+    assert remembered()[0, changed, fade] > before[0, changed, fade]
+    np.testing.assert_array_equal(remembered()[:, :, asked], before[:, :, asked])
+
+
+async def test_auctions_still_open_when_read_do_not_pass_for_silence(models):
+    open_still = asked_once(0.5, PANEL[0], answered=False, response_s=None, quote_price=None, mid_at_quote=None)
+    predictor = PanelPredictor(Chooser(models), Rows([open_still]), {QDI.symbol: QDI}, StillClock())
+    await predictor.start(NOON)
+    later = facts_of(request()).but(at=NOON + dt.timedelta(minutes=10))
+    assert features(later, PANEL[:1], predictor._memory, [3])[1].asked[0] == 0
