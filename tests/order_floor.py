@@ -1,4 +1,4 @@
-"""A floor to work orders on in tests: a market set by hand, venues answered by hand, a store that folds the real block."""
+"""A floor to work orders on in tests: market and venues run by hand, a store that folds the real block."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -106,7 +106,7 @@ class FoldingStore:
     @property
     def orders(self) -> list:
         """What a restart would find: the order events, without the RFQ's own."""
-        return [e for e in self.events if isinstance(e, ev.OrderEvent) or isinstance(e, ev.BreakFound)]
+        return [e for e in self.events if isinstance(e, ev.OrderEvent | ev.BreakFound)]
 
     def of(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
