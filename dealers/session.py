@@ -31,7 +31,7 @@ class Connection(Protocol):
         """The next frame. Raises PeerGone when the other end is gone or the connection was closed."""
         ...
 
-    async def send(self, frame: str | bytes) -> None:
+    async def send(self, frame: str | bytes, /) -> None:
         """A str goes as a text frame, bytes as a binary one. Raises PeerGone."""
         ...
 
@@ -81,6 +81,7 @@ class LineSession:
         bounds: SessionBounds,
     ) -> None:
         self.connection, self.codec, self.bounds = connection, codec, bounds
+        self._render, self._now = render, now
         self.sequence = 0
         """Last sequence put on this connection: what a heartbeat says."""
         self.sent = self.received = 0
@@ -91,7 +92,6 @@ class LineSession:
         self.frames = Allowance(bounds.frames_per_s, bounds.frame_burst, self._seconds)
         self.errors = Allowance(bounds.errors_per_s, bounds.error_burst, self._seconds)
         self.reading: asyncio.Timeout = asyncio.timeout(None)
-        self._render, self._now = render, now
         self._outbox: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._writing_since: datetime | None = None
