@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 
 from lit_router.market.dark_pool import ANONYMOUS, BLOCK_POOL, STREAM_POOL, Cross, DarkPool, PoolCharacter
-from lit_router.market.lit_matching import LitMatching
+from lit_router.market.lit_matching import LitMatching, refusal_of_lit
 from lit_router.market.matching_core import Entry, is_ioc
 from lit_router.market.orders import LIT, OrderState, Ticket
 from lit_router.market.own_orders import CancelAssumption, OwnOrder
@@ -131,7 +131,13 @@ class SimulatedExchange(LitMatching):
                 orders += pool.orders()
             resting |= {(order.participant, order.order_id): order for order in orders}
         twin._entries = {
-            key: Entry(entry.ticket, resting.get(key) or entry.order.copy(), entry.state)
+            key: Entry(
+                entry.ticket,
+                resting.get(key) or entry.order.copy(),
+                entry.state,
+                entry.reason,
+                list(entry.executions),
+            )
             for key, entry in self._entries.items()
         }
         return twin
@@ -155,7 +161,7 @@ class SimulatedExchange(LitMatching):
         if ticket.price is not None and not listed.instrument.on_tick(ticket.price):
             return "price must be a positive multiple of the tick"
         if ticket.book == LIT:
-            return "a market order must be ioc" if ticket.price is None and not is_ioc(ticket) else None
+            return refusal_of_lit(ticket)
         pool = listed.pools.get(ticket.book)
         if pool is None:
             return f"unknown book {ticket.book!r}"

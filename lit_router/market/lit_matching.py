@@ -6,10 +6,11 @@ from typing import Protocol
 
 from lit_router.market.level_book import PassiveFill, Walk
 from lit_router.market.matching_core import Entry, MatchingCore, is_ioc
-from lit_router.market.orders import Depth, OrderState
+from lit_router.market.orders import Depth, OrderState, Ticket
 from lit_router.market.own_orders import OwnOrder
 from rfq.domain.errors import NotFound
 from rfq.domain.values import Price, Quantity, Symbol
+from rfq.ports import MarketView
 
 
 class LitBook(Protocol):
@@ -64,6 +65,21 @@ class LitMatching(MatchingCore):
             halted=book.halted,
         )
 
+    def view(self, symbol: Symbol) -> MarketView:
+        book = self._found(symbol)
+        last, bids, asks = book.last_trade(), book.depth(True, 1), book.depth(False, 1)
+        return MarketView(
+            symbol=symbol,
+            bid=Price(bids[0][0]) if bids else None,
+            ask=Price(asks[0][0]) if asks else None,
+            bid_quantity=Quantity(bids[0][1] if bids else 0),
+            ask_quantity=Quantity(asks[0][1] if asks else 0),
+            last=None if last is None else Price(last[0]),
+            volume=Quantity(book.volume),
+            source_at=self._now,
+            halted=book.halted,
+        )
+
     def mid_at(self, symbol: Symbol, at: datetime) -> Price | None:
         book = self._found(symbol)
         mid = None if at > self._now else book.mid_at(self._seconds(at))
@@ -100,3 +116,10 @@ class LitMatching(MatchingCore):
         fills, book.passive_fills = book.passive_fills, []
         for at_s, order, price, lots, leaves, mid in fills:
             self._filled(order, self._time(at_s), price, lots, leaves, maker=True, mid=mid)
+
+
+def refusal_of_lit(ticket: Ticket) -> str | None:
+    """Why a lit book does not take this order, or None."""
+    if ticket.price is None and not is_ioc(ticket):
+        return "a market order must be ioc"
+    return "a minimum execution is for dark pools" if ticket.minimum else None

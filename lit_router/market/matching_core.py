@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from lit_router.market.orders import (
@@ -22,9 +22,10 @@ from lit_router.market.orders import (
 )
 from lit_router.market.own_orders import OwnOrder
 from rfq.domain.order import TimeInForce
-from rfq.domain.values import Price, Quantity, Side, Symbol
+from rfq.domain.values import Instrument, Price, Quantity, Side, Symbol
+from rfq.ports import MarketView
 
-REMEMBERED = 200_000
+REMEMBERED = 100_000
 """Orders that are over are remembered up to this many, so that an id sent again is recognised."""
 
 OnReport = Callable[[AnyReport], None]
@@ -37,6 +38,8 @@ class Entry:
     ticket: Ticket
     order: OwnOrder
     state: OrderState = OrderState.LIVE
+    reason: str = ""
+    executions: list[Executed] = field(default_factory=list)
 
 
 class MatchingCore(ABC):
@@ -63,6 +66,18 @@ class MatchingCore(ABC):
     @abstractmethod
     def advance_to(self, market_time: datetime) -> None:
         """Plays the market up to `market_time`; earlier times change nothing."""
+
+    @abstractmethod
+    def instrument(self, symbol: Symbol) -> Instrument:
+        """Raises NotFound."""
+
+    @abstractmethod
+    def books(self) -> tuple[str, ...]:
+        """The lit book and the dark ones, by name."""
+
+    @abstractmethod
+    def view(self, symbol: Symbol) -> MarketView:
+        """The top of the public book now. Raises NotFound."""
 
     @abstractmethod
     def depth(self, symbol: Symbol) -> Depth:
@@ -113,10 +128,10 @@ class MatchingCore(ABC):
         reason = "quantity must be positive" if ticket.quantity <= 0 else self._refusal(ticket)
         if reason is not None:
             order.leaves = 0
-            self._end(entry, OrderState.REJECTED)
+            self._end(entry, OrderState.REJECTED, reason)
             self._tell(participant, Rejected(order_id=ticket.order_id, at=self._now, reason=reason))
             return
-        self._tell(participant, Accepted(order_id=ticket.order_id, at=self._now))
+        self._tell(participant, Accepted(order_id=ticket.order_id, at=self._now, leaves=ticket.quantity))
         self._enter(entry)
 
     def cancel(self, participant: str, order_id: str) -> None:
@@ -149,15 +164,22 @@ class MatchingCore(ABC):
         self._change(entry, leaves, price)
 
     def status(self, participant: str, order_id: str) -> None:
-        """Reports the order's state; unknown for an id never seen (or long over)."""
+        """Reports the order's executions again, then its state; unknown for an id never seen (or long over)."""
         entry = self._entries.get((participant, order_id))
         if entry is None:
-            report = OrderStatus(order_id=order_id, at=self._now, state=OrderState.UNKNOWN)
-        else:
-            leaves = entry.order.leaves if _live(entry) else 0
-            filled, leaves = Quantity(entry.order.filled), Quantity(leaves)
-            report = OrderStatus(order_id=order_id, at=self._now, state=entry.state, filled=filled, leaves=leaves)
-        self._tell(participant, report)
+            self._tell(participant, OrderStatus(order_id=order_id, at=self._now, state=OrderState.UNKNOWN))
+            return
+        for execution in entry.executions:
+            self._tell(participant, execution)
+        status = OrderStatus(
+            order_id=order_id,
+            at=self._now,
+            state=entry.state,
+            cumulative=Quantity(entry.order.filled),
+            leaves=Quantity(entry.order.leaves if _live(entry) else 0),
+            reason=entry.reason,
+        )
+        self._tell(participant, status)
 
     # --- for the cores --------------------------------------------------------------------------------------------
 
@@ -171,6 +193,8 @@ class MatchingCore(ABC):
     ) -> None:
         """Reports one execution; an order with nothing left is over."""
         self._fills += 1
+        entry = self._entries[order.participant, order.order_id]
+        cumulative = lots + (entry.executions[-1].cumulative if entry.executions else 0)
         report = Executed(
             order_id=order.order_id,
             at=at,
@@ -178,26 +202,32 @@ class MatchingCore(ABC):
             price=Price(price),
             quantity=Quantity(lots),
             leaves=Quantity(leaves),
+            cumulative=Quantity(cumulative),
             maker=maker,
             mid=None if mid is None else Price(mid),
         )
+        entry.executions.append(report)
         if not leaves:
-            self._end(self._entries[order.participant, order.order_id], OrderState.FILLED)
+            self._end(entry, OrderState.FILLED)
         self._tell(order.participant, report)
 
     def _close(self, entry: Entry, state: OrderState, reason: str) -> None:
         """Ends a live order with lots left, as cancelled or expired."""
-        leaves, entry.order.leaves = entry.order.leaves, 0
-        self._end(entry, state)
-        kind = Expired if state is OrderState.EXPIRED else Cancelled
         order = entry.order
-        self._tell(
-            order.participant,
-            kind(order_id=order.order_id, at=self._now, leaves=Quantity(leaves), reason=reason),
+        leaves, order.leaves = order.leaves, 0
+        self._end(entry, state, reason)
+        kind = Expired if state is OrderState.EXPIRED else Cancelled
+        report = kind(
+            order_id=order.order_id,
+            at=self._now,
+            leaves=Quantity(leaves),
+            cumulative=Quantity(order.filled),
+            reason=reason,
         )
+        self._tell(order.participant, report)
 
-    def _end(self, entry: Entry, state: OrderState) -> None:
-        entry.state = state
+    def _end(self, entry: Entry, state: OrderState, reason: str = "") -> None:
+        entry.state, entry.reason = state, reason
         self._over.append((entry.order.participant, entry.order.order_id))
         if len(self._over) > REMEMBERED:
             self._entries.pop(self._over.popleft(), None)

@@ -38,6 +38,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 class Accepted(Report, frozen=True, kw_only=True, tag="accepted"):
     """The order is live. Executions may follow at the same time."""
 
+    leaves: Quantity
+
 
 class Rejected(Report, frozen=True, kw_only=True, tag="rejected"):
     """The order was never live."""
@@ -52,6 +54,7 @@ class Executed(Report, frozen=True, kw_only=True, tag="executed"):
     price: Price
     quantity: Quantity
     leaves: Quantity
+    cumulative: Quantity
     maker: bool
     mid: Price | None
     """The mid just before."""
@@ -61,6 +64,7 @@ class Cancelled(Report, frozen=True, kw_only=True, tag="cancelled"):
     """The order is out, as asked or by rule; `leaves` lots were not traded."""
 
     leaves: Quantity
+    cumulative: Quantity
     reason: str
 
 
@@ -68,6 +72,7 @@ class Expired(Report, frozen=True, kw_only=True, tag="expired"):
     """The untraded rest of an IOC order is out."""
 
     leaves: Quantity
+    cumulative: Quantity
     reason: str
 
 
@@ -95,11 +100,12 @@ class OrderState(StrEnum):
 
 
 class OrderStatus(Report, frozen=True, kw_only=True, tag="status"):
-    """Answer to a status request, or to an order id sent again."""
+    """Answer to a status request, or to an order id sent again; every execution of the order is reported before it."""
 
     state: OrderState
-    filled: Quantity = Quantity(0)
+    cumulative: Quantity = Quantity(0)
     leaves: Quantity = Quantity(0)
+    reason: str = ""
 
 
 AnyReport = Accepted | Rejected | Executed | Cancelled | Expired | CancelRejected | Replaced | OrderStatus

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Self
 
-from lit_router.market.lit_matching import LitMatching
+from lit_router.market.lit_matching import LitMatching, refusal_of_lit
 from lit_router.market.lobster import Recording, instrument_of
 from lit_router.market.matching_core import Entry, is_ioc
 from lit_router.market.orders import LIT, OrderState, Ticket
@@ -104,7 +104,13 @@ class RecordedExchange(LitMatching):
             for order in (*(order for queue in queues for order in queue.orders), *book.hidden):
                 resting[order.participant, order.order_id] = order
         twin._entries = {
-            key: Entry(entry.ticket, resting.get(key) or entry.order.copy(), entry.state)
+            key: Entry(
+                entry.ticket,
+                resting.get(key) or entry.order.copy(),
+                entry.state,
+                entry.reason,
+                list(entry.executions),
+            )
             for key, entry in self._entries.items()
         }
         return twin
@@ -120,11 +126,9 @@ class RecordedExchange(LitMatching):
             return "the recording is over" if book.over else "halted"
         if ticket.price is not None and not self._instruments[ticket.symbol].on_tick(ticket.price):
             return "price must be a positive multiple of the tick"
-        if ticket.book not in (LIT, HIDDEN):
-            return f"unknown book {ticket.book!r}"
-        if ticket.book == LIT and ticket.price is None and not is_ioc(ticket):
-            return "a market order must be ioc"
-        return None
+        if ticket.book == LIT:
+            return refusal_of_lit(ticket)
+        return None if ticket.book == HIDDEN else f"unknown book {ticket.book!r}"
 
     def _enter(self, entry: Entry) -> None:
         book = self._books[entry.ticket.symbol]

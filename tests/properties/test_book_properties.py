@@ -125,9 +125,12 @@ class Play:
                 continue
             before = len(self.reports[who])
             self.sim.status(who, order_id)
-            status = self.reports[who][before]
+            again = self.reports[who][before:]
+            status = again.pop()
             assert isinstance(status, OrderStatus)
-            assert status.filled == filled
+            assert sum(r.quantity for r in again if isinstance(r, Executed)) == filled
+            del self.reports[who][before:]
+            assert status.cumulative == filled
             if status.state is OrderState.LIVE:
                 assert filled + status.leaves == asked and status.leaves > 0
             else:

@@ -147,7 +147,7 @@ def test_sending_an_order_again_changes_nothing(sim: SimulatedExchange) -> None:
     sim.submit("desk", ticket)
     assert sim.depth(ACME).volume == volume
     assert isinstance(reports[-1], OrderStatus)
-    assert (reports[-1].state, reports[-1].filled) == (OrderState.FILLED, 30)
+    assert (reports[-1].state, reports[-1].cumulative) == (OrderState.FILLED, 30)
 
 
 def test_cancel_is_confirmed_once_and_then_refused(sim: SimulatedExchange) -> None:

@@ -314,7 +314,9 @@ def test_a_patient_seller_on_the_real_book_gets_no_more_than_was_traded(goog: Re
     during = (goog.times_s > 1_800) & (goog.times_s <= 5_400) & np.isin(goog.kinds, (EXECUTION, HIDDEN_EXECUTION))
     core.status("desk", "s")
     status = reports[-1]
-    assert isinstance(status, OrderStatus) and status.filled == filled and status.filled + status.leaves == asked
+    assert (
+        isinstance(status, OrderStatus) and status.cumulative == filled and status.cumulative + status.leaves == asked
+    )
     assert 0 < filled <= goog.sizes[during].sum()
     assert core.mid_at(goog.symbol, begin) == int(goog.mids[np.searchsorted(goog.times_s, 1_800.0, "right") - 1])
 
