@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from litestar import Controller, delete, get, post, put
-from litestar.params import Parameter
+from litestar import Controller
+from litestar.params import QueryParameter
 
 from rfq.api import answers as a
 from rfq.api import auth, events, parse, render
-from rfq.api.bodies import strict
-from rfq.api.controllers import AnyRequest, TheEdge
+from rfq.api import house_answers as h
 from rfq.api.edge import Edge
 from rfq.api.messages import KillBody, LimitsBody, RfqBody
+from rfq.api.routes import AnyRequest, TheEdge, delete, get, post, put, strict
 from rfq.domain.errors import NotFound, StoreUnavailable
 from rfq.domain.values import DeskId
 
@@ -20,7 +20,7 @@ class Plans(Controller):
     tags = ("Choosing",)
 
     @post(roles=auth.DESKS, dto=strict(RfqBody), return_dto=None, status_code=200)
-    async def plan(self, edge: TheEdge, data: RfqBody) -> a.PlanAnswer:
+    async def plan(self, edge: TheEdge, data: RfqBody) -> h.PlanAnswer:
         """Ranking, expected cost and the worth of each further dealer, asking nobody."""
         terms, instrument = parse.terms(data, edge.instruments)
         with parse.own_words(data):
@@ -31,12 +31,12 @@ class Reference(Controller):
     tags = ("Reference",)
 
     @get("/dealers", roles=auth.STAFF)
-    async def dealers(self, request: AnyRequest, edge: TheEdge) -> a.DealersAnswer:
+    async def dealers(self, request: AnyRequest, edge: TheEdge) -> h.DealersAnswer:
         """Each dealer's line and recent record. An operator sees no costs: they come from desks' quotes."""
         return await edge.scoreboard.show(with_costs=auth.caller(request).role != "operator")
 
     @get("/instruments", roles=auth.EVERYONE)
-    async def instruments(self, edge: TheEdge) -> a.InstrumentsAnswer:
+    async def instruments(self, edge: TheEdge) -> h.InstrumentsAnswer:
         """What is traded here, with ticks and lots."""
         return render.instruments(edge.instruments.values())
 
@@ -45,7 +45,7 @@ class Control(Controller):
     tags = ("Control",)
 
     @get("/kill-switch", roles=auth.STAFF)
-    async def kill_switch(self, edge: TheEdge) -> a.KillSwitchAnswer:
+    async def kill_switch(self, edge: TheEdge) -> h.KillSwitchAnswer:
         return _switch(edge)
 
     @post(
@@ -55,7 +55,7 @@ class Control(Controller):
         return_dto=None,
         status_code=200,
     )
-    async def kill(self, request: AnyRequest, edge: TheEdge, data: KillBody) -> a.KillSwitchAnswer:
+    async def kill(self, request: AnyRequest, edge: TheEdge, data: KillBody) -> h.KillSwitchAnswer:
         """Stops all that adds risk, at once, whether or not the database is there to record it."""
         reason, by = parse.reason(data), auth.by(auth.caller(request))
         try:
@@ -67,18 +67,18 @@ class Control(Controller):
         return _switch(edge)
 
     @delete("/kill-switch", roles=auth.SUPERVISORS_AND_OPERATORS, status_code=200)
-    async def release(self, request: AnyRequest, edge: TheEdge) -> a.KillSwitchAnswer:
+    async def release(self, request: AnyRequest, edge: TheEdge) -> h.KillSwitchAnswer:
         """Lets new RFQs in again."""
         await edge.carry(edge.engine.release(auth.by(auth.caller(request))))
         return _switch(edge)
 
     @get("/limits/{desk_id:str}", roles=auth.SUPERVISORS)
-    async def limits(self, edge: TheEdge, desk_id: str) -> a.LimitsAnswer:
+    async def limits(self, edge: TheEdge, desk_id: str) -> h.LimitsAnswer:
         desk = await _desk(edge, desk_id)
         return render.limits(desk, await edge.engine.limits(desk))
 
     @put("/limits/{desk_id:str}", roles=auth.SUPERVISORS, dto=strict(LimitsBody), return_dto=None)
-    async def set_limits(self, request: AnyRequest, edge: TheEdge, desk_id: str, data: LimitsBody) -> a.LimitsAnswer:
+    async def set_limits(self, request: AnyRequest, edge: TheEdge, desk_id: str, data: LimitsBody) -> h.LimitsAnswer:
         """Replaces a desk's limits; RFQs already accepted go on."""
         bounds = parse.limits(data)
         desk = await _desk(edge, desk_id)
@@ -91,8 +91,8 @@ class Control(Controller):
         request: AnyRequest,
         edge: TheEdge,
         rfq_id: str,
-        after: Annotated[int, Parameter(ge=0, description="Sequence to go on from")] = 0,
-        limit: Annotated[int, Parameter(ge=1, le=1000)] = 200,
+        after: Annotated[int, QueryParameter(ge=0, description="Sequence to go on from")] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 200,
     ) -> a.EventPage:
         """The recorded events of any RFQ, in order."""
         rfq = await auth.own_rfq(edge.engine, auth.caller(request), rfq_id)
@@ -104,9 +104,9 @@ class Control(Controller):
         return a.EventPage(events=told, next=page[-1].sequence if len(page) == limit else None)
 
 
-def _switch(edge: Edge, recorded: bool = True) -> a.KillSwitchAnswer:
+def _switch(edge: Edge, recorded: bool = True) -> h.KillSwitchAnswer:
     reason = edge.engine.killed
-    return a.KillSwitchAnswer(thrown=reason is not None, reason=reason, recorded=recorded)
+    return h.KillSwitchAnswer(thrown=reason is not None, reason=reason, recorded=recorded)
 
 
 async def _desk(edge: Edge, desk_id: str) -> DeskId:

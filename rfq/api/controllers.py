@@ -4,25 +4,23 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, Request, Response, get, post
-from litestar.params import Dependency, Parameter
+from litestar import Controller, Response
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp
 
 from rfq.api import answers as a
 from rfq.api import auth, parse, render
-from rfq.api.bodies import strict
 from rfq.api.edge import Edge
 from rfq.api.messages import AwardBody, RfqBody, SettleBody
 from rfq.api.orders import orders
 from rfq.api.report import report
+from rfq.api.routes import AnyRequest, TheEdge, get, post, strict
 from rfq.domain.errors import BadInput, NotFound
 from rfq.domain.rfq import Rfq, RfqStatus, RfqTerms
 from rfq.domain.values import DeskId, LiftId
 from rfq.logs import bind
 
-TheEdge = Annotated[Edge, Dependency(skip_validation=True)]
-AnyRequest = Request[Any, Any, Any]
-PageLength = Annotated[int, Parameter(ge=1, le=200, description="RFQs on a page")]
+PageLength = Annotated[int, QueryParameter(ge=1, le=200, description="RFQs on a page")]
 LONGEST_IDEMPOTENCY_KEY = 128
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
@@ -40,7 +38,7 @@ class Rfqs(Controller):
         request: AnyRequest,
         edge: TheEdge,
         data: RfqBody,
-        idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key", required=False)] = None,
+        idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", required=False)] = None,
     ) -> Response[a.RfqAnswer]:
         """Posts an RFQ. 201 when this created it, 200 when the same key and body had done so before."""
         key = _idempotency_key(idempotency_key)
@@ -59,9 +57,11 @@ class Rfqs(Controller):
         request: AnyRequest,
         edge: TheEdge,
         status: RfqStatus | None = None,
-        before: Annotated[str | None, Parameter(description="`next` of the page before", max_length=256)] = None,
+        before: Annotated[str | None, QueryParameter(description="`next` of the page before", max_length=256)] = None,
         limit: PageLength = 50,
-        desk: Annotated[str | None, Parameter(description="For supervisors: one desk's only", max_length=64)] = None,
+        desk: Annotated[
+            str | None, QueryParameter(description="Supervisors: one desk's", max_length=64)
+        ] = None,
     ) -> a.RfqPage:
         """Newest first. A desk gets its own, a supervisor everyone's."""
         own = auth.desk_of(auth.caller(request))
@@ -144,8 +144,8 @@ class Rfqs(Controller):
         request: AnyRequest,
         edge: TheEdge,
         rfq_id: str,
-        last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID", required=False)] = None,
-        after: Annotated[int | None, Parameter(ge=0, description="As Last-Event-ID, for a first call")] = None,
+        last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID", required=False)] = None,
+        after: Annotated[int | None, QueryParameter(ge=0, description="As Last-Event-ID, for a first call")] = None,
     ) -> ASGIApp:
         """Server-sent events, each once and in order, from after the given sequence. 204: over, and all was told."""
         rfq = await _recorded(edge, await _own(edge, request, rfq_id))

@@ -6,25 +6,26 @@ from typing import Any
 
 import uvicorn
 from litestar import Litestar, Response, Router, get
-from litestar.config.response_cache import ResponseCacheConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from rfq.api import auth
-from rfq.api.answers import Live, Ready
 from rfq.api.auth import Guard
 from rfq.api.control import Control, Plans, Reference
-from rfq.api.controllers import Rfqs, TheEdge
+from rfq.api.controllers import Rfqs
 from rfq.api.edge import Edge
+from rfq.api.house_answers import Live, Ready
 from rfq.api.link import dealer_link
 from rfq.api.problems import answer
+from rfq.api.routes import TheEdge
 from rfq.metrics import Metrics
 from rfq.settings import Settings
 
 SHUTDOWN_S = 3
 LARGEST_DEALER_FRAME = 65_536
+NO_STORE = (b"cache-control", b"no-store")
 
 
 def create_api(edge: Edge) -> Litestar:
@@ -53,9 +54,10 @@ def create_api(edge: Edge) -> Litestar:
             description="Block liquidity: RFQs, sealed auctions and the working of the residual.",
             path="/schema",
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            use_handler_docstrings=True,
+            operation_id_creator=lambda handler, _, __: handler.handler_name,
             components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
         ),
-        response_cache_config=ResponseCacheConfig(),
         logging_config=None,
         debug=False,
     )
@@ -108,6 +110,7 @@ def _watch_of(metrics: Metrics, limit_s: float) -> Any:
                 nonlocal status
                 if message["type"] == "http.response.start":
                     status = message["status"]
+                    message["headers"] = [*message["headers"], NO_STORE]
                 await send(message)
 
             try:

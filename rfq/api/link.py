@@ -7,8 +7,8 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.types import Message
 
 from rfq.api.auth import Guard
-from rfq.api.controllers import TheEdge
 from rfq.api.problems import MEDIA_TYPE, encode, problem
+from rfq.api.routes import TheEdge
 from rfq.domain.errors import BadInput, NotAllowed, PeerGone, SottoError
 from rfq.domain.values import DealerId
 from rfq.logs import bind
@@ -22,8 +22,12 @@ class SocketLine:
 
     def __init__(self, socket: AnySocket, subprotocol: str) -> None:
         self._socket = socket
-        self.subprotocol = subprotocol
+        self._subprotocol = subprotocol
         self._open = True
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self._subprotocol
 
     async def recv(self) -> str | bytes:
         if not self._open:
@@ -35,13 +39,13 @@ class SocketLine:
         text = message.get("text")
         return text if text is not None else message.get("bytes") or b""
 
-    async def send(self, data: str | bytes) -> None:
+    async def send(self, frame: str | bytes) -> None:
         if not self._open:
             raise PeerGone("the line is closed")
         message: Message = {
             "type": "websocket.send",
-            "text": data if isinstance(data, str) else None,
-            "bytes": data if isinstance(data, bytes) else None,
+            "text": frame if isinstance(frame, str) else None,
+            "bytes": frame if isinstance(frame, bytes) else None,
         }  # type: ignore[assignment]
         try:
             await self._socket.send(message)
@@ -61,7 +65,7 @@ class SocketLine:
 def dealer_link(guard: Guard):
     """The route's handler."""
 
-    @websocket("/v1/dealers/link", opt={"timeless": True})
+    @websocket("/v1/dealers/link")
     async def link(socket: AnySocket, edge: TheEdge) -> None:
         """A dealer's connection: `Authorization: Bearer <key>`, and one of the subprotocols offered."""
         try:

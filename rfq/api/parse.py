@@ -68,7 +68,7 @@ def value_at(raw: bytes, path: str) -> object:
         here: object = msgspec.json.decode(raw)
         for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
             here = here[int(index)] if index else here[name]  # type: ignore[index]
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError):
         return None
     return here
 

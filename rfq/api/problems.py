@@ -1,5 +1,6 @@
 """The one map from errors to HTTP: RFC 9457 problem details. Nothing of our insides goes out with a 5xx."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -7,7 +8,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from rfq.api.answers import Problem
+from rfq.api.house_answers import Problem
 from rfq.domain import errors as e
 from rfq.logs import logger
 
@@ -66,10 +67,10 @@ HIDDEN = {
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 
-def problem(error: Exception) -> Problem:
-    """What a caller is told of an error."""
+def problem(error: Exception, query: Mapping[str, object] | None = None) -> Problem:
+    """What a caller is told of an error. `query` shows the value of a parameter that the framework refused."""
     if isinstance(error, HTTPException):
-        return _of_framework(error)
+        return _of_framework(error, query or {})
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
     field = value = rule = state = None
     match error:
@@ -98,7 +99,7 @@ def problem(error: Exception) -> Problem:
 
 def answer(request: AnyRequest, error: Exception) -> Response[bytes]:
     """The exception handler of every route."""
-    told = problem(error)
+    told = problem(error, request.query_params)
     if told.status >= 500:
         path = request.scope["path"]
         if told.status == 500:
@@ -116,17 +117,18 @@ def answer(request: AnyRequest, error: Exception) -> Response[bytes]:
 encode = msgspec.json.Encoder().encode
 
 
-def _of_framework(error: HTTPException) -> Problem:
+def _of_framework(error: HTTPException, query: Mapping[str, object]) -> Problem:
     """Litestar's own refusals: unknown route or method, a path or query parameter of the wrong type, a large body."""
     status = error.status_code
     slug, title = HTTP_SLUGS.get(status, ("bad-request", "Bad request") if status < 500 else ("internal", "An error"))
-    field = rule = None
+    field = value = rule = None
     detail = title if status in HTTP_SLUGS else error.detail
     extra = error.extra
     if isinstance(extra, list) and extra and isinstance(extra[0], dict):
         first: dict[str, object] = extra[0]
         field = {"data": "body"}.get(str(first.get("key")), str(first.get("key", "")))
-        rule = str(first.get("message", "")).replace("`", "")
+        value = query.get(field)
+        rule = re.sub("^Expected ", "must be ", str(first.get("message", "")).replace("`", ""))
         slug, title, detail = "bad-input", KINDS[e.BadInput].title, f"{field}: {rule}"
     return Problem(
         type=f"urn:sotto:problem:{slug}",
@@ -135,6 +137,7 @@ def _of_framework(error: HTTPException) -> Problem:
         detail=HIDDEN["internal"] if status >= 500 else detail,
         blame="us" if status >= 500 else "caller",
         field=field,
+        value=None if value is None else _shown(value),
         rule=rule,
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from rfq.api import answers as a
+from rfq.api import house_answers as h
 from rfq.api.messages import LegBody, ResidualBody, RfqBody
 from rfq.domain.award import Auction, AuctionStatus, Award
 from rfq.domain.fill import Fill
@@ -201,9 +202,9 @@ def fill(x: Fill, i: Instrument) -> a.FillAnswer:
     )
 
 
-def plan(p: PlanAnswer, i: Instrument) -> a.PlanAnswer:
+def plan(p: PlanAnswer, i: Instrument) -> h.PlanAnswer:
     curve = p.residual
-    return a.PlanAnswer(
+    return h.PlanAnswer(
         symbol=i.symbol,
         bid=price(p.market.bid, i),
         ask=price(p.market.ask, i),
@@ -215,7 +216,7 @@ def plan(p: PlanAnswer, i: Instrument) -> a.PlanAnswer:
         residual=None
         if curve is None
         else tuple(
-            a.ResidualPointAnswer(quantity=i.format_quantity(lots), cost_bps=cost / lots if lots else 0.0)
+            h.ResidualPointAnswer(quantity=i.format_quantity(lots), cost_bps=cost / lots if lots else 0.0)
             for lots, cost in zip(curve.lots, curve.cost, strict=True)
         ),
         model_version=p.selection.model_version,
@@ -223,10 +224,10 @@ def plan(p: PlanAnswer, i: Instrument) -> a.PlanAnswer:
     )
 
 
-def ranking(s: Selection) -> tuple[a.RankedDealerAnswer, ...]:
+def ranking(s: Selection) -> tuple[h.RankedDealerAnswer, ...]:
     marginal = s.marginal_bps
     return tuple(
-        a.RankedDealerAnswer(
+        h.RankedDealerAnswer(
             rank=n + 1,
             dealer_id=score.dealer_id,
             chosen=score.dealer_id in s.chosen,
@@ -243,17 +244,17 @@ def ranking(s: Selection) -> tuple[a.RankedDealerAnswer, ...]:
     )
 
 
-def instruments(known: Iterable[Instrument]) -> a.InstrumentsAnswer:
-    return a.InstrumentsAnswer(instruments=tuple(map(instrument, known)))
+def instruments(known: Iterable[Instrument]) -> h.InstrumentsAnswer:
+    return h.InstrumentsAnswer(instruments=tuple(map(instrument, known)))
 
 
-def instrument(i: Instrument) -> a.InstrumentAnswer:
-    return a.InstrumentAnswer(
+def instrument(i: Instrument) -> h.InstrumentAnswer:
+    return h.InstrumentAnswer(
         symbol=i.symbol,
         currency=i.currency,
         price_unit=format(i.price_unit.normalize(), "f"),
         ticks=tuple(
-            a.TickBandAnswer(from_price=i.format_price(b.from_price), tick=i.format_price(Price(b.tick)))
+            h.TickBandAnswer(from_price=i.format_price(b.from_price), tick=i.format_price(Price(b.tick)))
             for b in i.tick_bands
         ),
         lot=i.format_quantity(Quantity(1)),
@@ -269,8 +270,8 @@ def instrument(i: Instrument) -> a.InstrumentAnswer:
     )
 
 
-def limits(desk_id: DeskId, bounds: DeskLimits) -> a.LimitsAnswer:
-    return a.LimitsAnswer(
+def limits(desk_id: DeskId, bounds: DeskLimits) -> h.LimitsAnswer:
+    return h.LimitsAnswer(
         desk_id=desk_id,
         largest_block=format(bounds.largest_block, "f"),
         open_rfqs=bounds.open_rfqs,

@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from statistics import fmean, median
 
-from rfq.api.answers import DealerAnswer, DealersAnswer
+from rfq.api.house_answers import DealerAnswer, DealersAnswer
 from rfq.api.ports import Reachable
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.values import DealerId

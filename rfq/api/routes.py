@@ -1,13 +1,43 @@
-"""Ties our strict body reader into Litestar's routes, and into the OpenAPI document."""
+"""Our kind of route: bodies read strictly, refusals documented as the problems they are."""
 
 from collections.abc import Generator
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
+import litestar
+from litestar import Request
+from litestar.di import NamedDependency
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.dto.data_structures import DTOFieldDefinition
+from litestar.openapi import ResponseSpec
+from litestar.params import SkipValidation
 from litestar.typing import FieldDefinition
 
+from rfq.api.edge import Edge
+from rfq.api.house_answers import Problem
 from rfq.api.parse import BodyReader
+from rfq.api.problems import MEDIA_TYPE
+
+TheEdge: TypeAlias = NamedDependency[SkipValidation[Edge]]
+AnyRequest = Request[Any, Any, Any]
+
+_REFUSALS = {
+    400: "A field breaks a rule: `field`, `value` and `rule` say which",
+    401: "No key, or one that is not known",
+    403: "Not for this role",
+    404: "No such thing, or not yours",
+    409: "The state, a limit or the market does not allow it",
+    503: "Not now, and not your fault",
+}
+_documented: Any = {
+    status: ResponseSpec(Problem, description=text, media_type=MEDIA_TYPE, generate_examples=False)
+    for status, text in _REFUSALS.items()
+}
+
+get = partial(litestar.get, responses=_documented)
+put = partial(litestar.put, responses=_documented)
+post = partial(litestar.post, responses=_documented)
+delete = partial(litestar.delete, responses=_documented)
 
 
 def strict(kind: type[Any]) -> type[AbstractDTO[Any]]:
