@@ -201,12 +201,11 @@ class Engine:
             raise MarketUnfit(f"{view.symbol} was last seen {age_s:.1f} market seconds ago")
         return Arrival(view.bid, view.ask, view.mid, view.source_at)
 
-    async def plan(self, desk_id: DeskId, terms: RfqTerms) -> PlanAnswer:
-        """Whom Sotto would ask for this desk, in what order, at what expected cost. Asks nobody, records nothing."""
+    async def plan(self, terms: RfqTerms) -> PlanAnswer:
+        """Whom Sotto would ask, in what order, at what expected cost. Asks nobody, records nothing."""
         instrument = self._instrument(terms)
         view = self.parts.market.view(instrument.symbol)
-        arrival = self._arrival(view)
-        check(await self.controls.limits(desk_id), terms, instrument, arrival.mid, self._open_of[desk_id])
+        self._arrival(view)
         selection = await score_panel(self.parts, terms, instrument, view, self.parts.seed)
         curve = residual_curve(self.parts, terms, instrument, view, selection)
         return PlanAnswer(selection, view, curve, selection.expected_cost_bps)
