@@ -54,20 +54,25 @@ class Codec(Generic[In]):
         try:
             return self._decode(frame)
         except msgspec.ValidationError as error:
-            raise _bad_input(str(error), self._raw, frame) from None
+            raise _mistake(str(error), self._object(frame)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed(f"the frame cannot be read: {error}") from None
 
     def gist(self, frame: Frame) -> str:
         """Type and id of a message that could not be taken, as far as they can be read."""
+        raw = self._object(frame)
+        identity = raw.get("lift_id") or raw.get("quote_id") or raw.get("request_id") or ""
+        return f"{raw.get('type', '')} {identity}".strip()[:100]
+
+    def _object(self, frame: Frame) -> dict[str, Any]:
+        """The frame without its types checked; empty if it cannot be read or is no object."""
+        if len(frame) > MAX_FRAME or not isinstance(frame, self._type):
+            return {}
         try:
             raw = self._raw(frame)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return ""
-        if not isinstance(raw, dict):
-            return ""
-        identity = raw.get("lift_id") or raw.get("quote_id") or raw.get("request_id") or ""
-        return f"{raw.get('type', '')} {identity}".strip()[:100]
+            return {}
+        return raw if isinstance(raw, dict) else {}
 
 
 def dealer_side(subprotocol: str) -> Codec[wire.FromSotto]:
@@ -95,7 +100,7 @@ _RULES = {
 """What the patterns of wire.Number and wire.Name mean in words."""
 
 
-def _bad_input(said: str, raw: Callable[[Any], Any], frame: Frame) -> BadInput:
+def _mistake(said: str, raw: dict[str, Any]) -> BadInput | Malformed:
     """Turns what the decoder said into field, value and rule."""
     match = _WHERE.match(said)
     what, path = (match["what"], match["path"] or "") if match else (said, "")
@@ -104,12 +109,14 @@ def _bad_input(said: str, raw: Callable[[Any], Any], frame: Frame) -> BadInput:
         field = f"{path}.{named['field']}" if path else named["field"]
         if named["how"].startswith("missing"):
             return BadInput(field, None, "is required")
-        return BadInput(field, _at(raw(frame), field), "is not known")
-    value = _at(raw(frame), path)
+        return BadInput(field, _at(raw, field), "is not known")
+    if not path:
+        return Malformed(f"the frame is no message: {what[:1].lower() + what[1:]}")
+    value = _at(raw, path)
     for pattern, rule in _RULES.items():
         if pattern in what:
             return BadInput(path, value, rule)
-    return BadInput(path or "message", value, what[:1].lower() + what[1:])
+    return BadInput(path, value, what[:1].lower() + what[1:])
 
 
 def _at(raw: Any, path: str) -> Any:
