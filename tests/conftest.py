@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from virtual_time import START, SeededIds, VirtualClock, VirtualMarketClock, VirtualTimeLoop
 
+from db.database import Database
 from db.embedded import temporary_postgres
 
 # A slow machine must not fail a property; how much is tried is each property's own choice.
@@ -84,6 +85,26 @@ _databases = itertools.count(1)
 def empty_database_url(postgres_url: str) -> Iterator[str]:
     """A database of this test's own, with nothing in it."""
     yield from _database(postgres_url, "template1")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> Iterator[str]:
+    """Name of a database with our schema and no rows, to be copied."""
+    name = "test_template"
+    _execute(postgres_url, f'CREATE DATABASE "{name}"')
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(_migrate(urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))))
+    yield name
+
+
+async def _migrate(url: str) -> None:
+    await (await Database.open(url)).close()
+
+
+@pytest.fixture
+def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """A database of this test's own, with our schema and no rows."""
+    yield from _database(postgres_url, migrated_template)
 
 
 def _database(server_url: str, template: str) -> Iterator[str]:
