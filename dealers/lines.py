@@ -77,6 +77,11 @@ class DealerLines:
         now = self._clock.now()
         return frozenset(r.request_id for r in requests if self._line(r.dealer_id).ask(r, now))
 
+    def reopen(self, requests: Sequence[Request]) -> None:
+        now = self._clock.now()
+        for request in requests:
+            self._line(request.dealer_id).ask(request, now)
+
     async def lift(self, lift: Lift) -> None:
         if not self._line(lift.dealer_id).lift(lift):
             raise PeerGone(f"dealer {lift.dealer_id} has no line")
