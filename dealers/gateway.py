@@ -54,12 +54,8 @@ class WireGateway(DealerLines):
         bounds: LineBounds | None = None,
         session_bounds: SessionBounds | None = None,
     ) -> None:
-        """Raises BadInput if the outbox could not hold what a dealer that comes back is sent."""
         super().__init__(clock=clock, ledger=ledger, bounds=bounds)
         self._session_bounds = session_bounds or SessionBounds()
-        most = self._bounds.backlog + self._bounds.open_requests + self._bounds.lifts + self._bounds.trades
-        if self._session_bounds.outbox < 1.2 * most:
-            raise BadInput("outbox", self._session_bounds.outbox, f"must be at least {int(1.2 * most) + 1}")
         self._translation = Translation(instruments)
         self._session_id = ids.new("session")
         self._sessions: set[LineSession] = set()
@@ -122,7 +118,10 @@ class WireGateway(DealerLines):
         except BadInput as error:
             await connection.close(1002, str(error)[:120])
             return
-        session = LineSession(connection, codec, self._translation.render, self._clock.now, self._session_bounds)
+        replay = self._bounds.most_said_again
+        session = LineSession(
+            connection, codec, self._translation.render, self._clock.now, self._session_bounds, replay
+        )
         session.start()
         self._sessions.add(session)
         line = self._line(dealer_id)

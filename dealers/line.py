@@ -33,6 +33,11 @@ class LineBounds(Frozen, frozen=True):
             if getattr(self, name) < 1:
                 raise BadInput(name, getattr(self, name), "must be at least 1")
 
+    @property
+    def most_said_again(self) -> int:
+        """The most messages that one return or resend can bring."""
+        return self.backlog + self.open_requests + self.lifts + self.trades
+
 
 class Carrier(Protocol):
     """Whatever takes sayings to the dealer: a connection, or the dealer itself in the same process."""

@@ -43,8 +43,8 @@ class Connection(Protocol):
 class SessionBounds(Frozen, frozen=True):
     """Bounds on one connection. Seconds are the session clock's."""
 
-    outbox: int = 4096
-    """Messages waiting to be written; one more and the dealer is too slow."""
+    outbox: int = 1024
+    """Messages waiting to be written, beside what a dealer that returns is sent; one more and it is too slow."""
     send_s: float = 5.0
     """Longest time that one message may take to be written."""
     logon_s: float = 10.0
@@ -79,9 +79,12 @@ class LineSession:
         render: Callable[..., wire.Business],
         now: Callable[[], datetime],
         bounds: SessionBounds,
+        replay: int,
     ) -> None:
+        """`replay`: the most messages that a return or a resend brings at once."""
         self.connection, self.codec, self.bounds = connection, codec, bounds
         self._render, self._now = render, now
+        self._most, self._replay = bounds.outbox + replay, replay
         self.sequence = 0
         """Last sequence put on this connection: what a heartbeat says."""
         self.sent = self.received = 0
@@ -111,7 +114,7 @@ class LineSession:
         """Encodes now, writes soon. False if the session is over, or ends by this: the outbox is full."""
         if self.ended:
             return False
-        if len(self._outbox) >= self.bounds.outbox:
+        if len(self._outbox) >= self._most:
             self.cut("too_slow")
             return False
         self._outbox.append(self.codec.encode(message))
@@ -120,8 +123,8 @@ class LineSession:
         return True
 
     def has_room_for_resend(self) -> bool:
-        """Whether the outbox is empty enough for everything that could be asked for again."""
-        return len(self._outbox) * 8 <= self.bounds.outbox
+        """Whether everything that could be asked for again would fit."""
+        return len(self._outbox) + self._replay <= self._most
 
     def complain(self, error: wire.Error) -> None:
         """Tells the dealer of an error; too many mistakes of its own, and the session ends."""

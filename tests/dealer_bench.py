@@ -88,6 +88,14 @@ class Ledger:
         self.waiting: dict[tuple[DealerId, LiftId], Trade] = {}
         self.known: set[tuple[DealerId, LiftId]] = set()
         self.away: Exception | None = None
+        self._acknowledged = asyncio.Event()
+
+    async def settled(self, within_s: float = 5.0) -> None:
+        """Until every trade is acknowledged."""
+        async with asyncio.timeout(within_s):
+            while self.waiting:
+                self._acknowledged.clear()
+                await self._acknowledged.wait()
 
     def confirmed(self, trade: Trade) -> None:
         key = (trade.lift.dealer_id, trade.lift.lift_id)
@@ -105,6 +113,7 @@ class Ledger:
         if (dealer_id, lift_id) not in self.known:
             raise NotFound("lift", lift_id)
         self.waiting.pop((dealer_id, lift_id), None)
+        self._acknowledged.set()
 
 
 def request(name: str, now: datetime, *, dealer: DealerId = D1, window_s: float = 10.0, **changes: Any) -> Request:

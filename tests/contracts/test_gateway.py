@@ -170,7 +170,7 @@ class GatewayContract:
         await gateway.book(trade)
         booked = await dealer.hears(Booked)
         assert (booked.price, booked.quantity, booked.side) == (20_010, 30, "buy")
-        await self._until(lambda: not ledger.waiting)
+        await ledger.settled()
 
     async def test_a_lift_is_refused_with_its_reason(self, gateway, seats, inbox, clock):
         dealer = await seats.open(D1)
@@ -260,7 +260,7 @@ class GatewayContract:
         ledger.confirmed(old)  # Of an earlier run of the service: this gateway never sent it.
         dealer = await seats.open(D1)
         assert (await dealer.hears(Booked)).lift_id == "lift-0"
-        await self._until(lambda: not ledger.waiting)
+        await ledger.settled()
         await seats.drop(D1)
         await seats.restore(D1)
         await inbox.next(LineUp, 2)
@@ -279,7 +279,7 @@ class GatewayContract:
         await asyncio.sleep(0.05)
         assert ledger.waiting
         ledger.away = None
-        await self._until(lambda: not ledger.waiting)
+        await ledger.settled()
 
     async def test_cancel_on_disconnect_takes_live_quotes_back(self, gateway, seats, inbox, clock):
         await seats.open(D1, cancel_on_disconnect=True)
@@ -346,11 +346,6 @@ class GatewayContract:
         lift = lift_of(await inbox.next(DealerQuoted), clock.now())
         await gateway.lift(lift)
         return lift
-
-    async def _until(self, condition) -> None:
-        async with asyncio.timeout(5):
-            while not condition():
-                await asyncio.sleep(0.01)
 
 
 class TestInProcess(GatewayContract):

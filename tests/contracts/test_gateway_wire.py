@@ -17,7 +17,6 @@ from dealers.line import LineBounds
 from dealers.listener import listen
 from dealers.session import SessionBounds
 from dealers.wire import JSON, MSGPACK, SUBPROTOCOLS
-from rfq.domain.errors import BadInput
 from rfq.domain.events import Notice, NoticeKind
 from rfq.domain.quote import QuoteSide
 from rfq.domain.rfq import RequestSide
@@ -145,13 +144,14 @@ async def test_a_logon_that_does_not_come_is_not_waited_for():
 async def test_another_version_is_told_ours():
     async with bench() as on, line(on, LOGON | {"version": 2}) as dealer:
         error = await dealer.hear()
-        assert (error["code"], error["field"], error["value"], error["rule"]) == ("version", "version", "2", "must be 1")
+        told = (error["code"], error["field"], error["value"], error["rule"])
+        assert told == ("version", "version", "2", "must be 1")
         assert await dealer.closed() == 4004 and not on.inbox.taken
 
 
 async def test_a_subprotocol_is_needed():
     async with bench() as on:
-        with pytest.raises(Exception, match="subprotocol|rejected|400"):
+        with pytest.raises(Exception, match=r"subprotocol|rejected|400"):
             async with line(on, subprotocol="sotto.v9.xml") as dealer:
                 await dealer.hear()
 
@@ -371,40 +371,43 @@ async def test_a_silent_dealer_is_let_go():
 
 
 async def test_a_dealer_that_does_not_read_is_disconnected():
-    async with bench(backlog=8, open_requests=8, lifts=8, trades=8, outbox=64, send_s=0.2, heartbeat_s=1) as on:
-        async with line(on) as dealer:
-            await on.inbox.next(LineUp)
-            dealer.socket.transport.pause_reading()
-            asked, words = on.request(), "x" * 4_000
-            await on.gateway.ask([asked])
-            for _ in range(10_000):
-                if on.inbox.of(LineDown):
-                    break
-                await on.gateway.withdraw([asked], words)
-                await asyncio.sleep(0)
-            assert on.inbox.of(LineDown), "the line must be cut, whatever the kernel buffers"
-            assert on.gateway.reachable() == frozenset()
-            dealer.socket.transport.resume_reading()
-            assert await dealer.closed() in (1006, 1008)
+    small = {"backlog": 8, "open_requests": 8, "lifts": 8, "trades": 8, "outbox": 64}
+    async with bench(**small, send_s=0.2, heartbeat_s=1) as on, line(on) as dealer:
+        await on.inbox.next(LineUp)
+        dealer.socket.transport.pause_reading()
+        asked, words = on.request(), "x" * 4_000
+        await on.gateway.ask([asked])
+        for _ in range(10_000):
+            if on.inbox.of(LineDown):
+                break
+            await on.gateway.withdraw([asked], words)
+            await asyncio.sleep(0)
+        assert on.inbox.of(LineDown), "the line must be cut, whatever the kernel buffers"
+        assert on.gateway.reachable() == frozenset()
+        dealer.socket.transport.resume_reading()
+        assert await dealer.closed() in (1006, 1008)
 
 
 class Stuck:
-    """A connection whose writes never end."""
+    """A connection whose writes do not end until its gate is opened."""
 
     subprotocol = JSON
 
-    def __init__(self) -> None:
+    def __init__(self, *says: dict) -> None:
         self.closed: tuple[int, str] | None = None
-        self._logon = [json.dumps(LOGON)]
+        self.gate = asyncio.Event()
+        self.heard: list[dict] = []
+        self._says = [json.dumps(message) for message in (LOGON, *says)]
 
     async def recv(self) -> str:
-        if self._logon:
-            return self._logon.pop()
+        if self._says:
+            return self._says.pop(0)
         await asyncio.Event().wait()
         raise AssertionError
 
     async def send(self, frame: str | bytes, /) -> None:
-        await asyncio.Event().wait()
+        await self.gate.wait()
+        self.heard.append(json.loads(frame))
 
     async def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
@@ -520,17 +523,25 @@ async def test_a_trade_is_sent_again_until_it_is_acknowledged():
         first, again = await dealer.hear("trade"), await dealer.hear("trade")
         assert again.pop("possible_duplicate") and again == first
         await dealer.say({"type": "trade_ack", "lift_id": "lift-1"}, {"type": "trade_ack", "lift_id": "lift-1"})
-        async with asyncio.timeout(5):
-            while on.ledger.waiting:
-                await asyncio.sleep(0.01)
+        await on.ledger.settled()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await dealer.hear("trade")
 
 
-async def test_the_outbox_must_hold_what_a_returning_dealer_is_sent():
-    with pytest.raises(BadInput, match="outbox"):
-        Bench(backlog=5_000)
+async def test_more_resends_than_fit_are_refused():
+    async with bench(outbox=10, heartbeat_s=60) as on:
+        stuck = Stuck(*[{"type": "resend", "after": 0}] * 3)
+        await on.gateway.tell([on.notice(n) for n in range(500)])
+        serving = asyncio.ensure_future(on.gateway.serve(D1, stuck))
+        await on.inbox.next(LineUp)
+        await asyncio.sleep(0.05)
+        stuck.gate.set()
+        await asyncio.sleep(0.05)
+        kinds = [m["type"] if m["type"] != "error" else m["code"] for m in stuck.heard]
+        assert kinds == ["session", *["outcome"] * 500, "refused", "refused"]
+        serving.cancel()
+        await asyncio.wait([serving])
 
 
 async def test_arrival_is_stamped_when_the_frame_is_read_and_frames_are_counted():
