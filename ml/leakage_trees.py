@@ -49,7 +49,7 @@ class _Sums:
         self.target = target[numbers]
         self.base = _theta(rows, leakage)[self.mask]
         self.losers = np.bincount(self.group).astype(np.float64)
-        self.matrix = xgb.DMatrix(self.x, base_margin=self.base)
+        self.matrix = xgb.DMatrix(self.x, base_margin=self.base, nthread=1)
 
     def error(self, coefficients: Array) -> Array:
         """Predicted minus seen, per auction, in daily volatilities."""

@@ -82,7 +82,7 @@ def fit_quantiles(
 
     def left(rows: NDArray[np.float32], values: Array) -> xgb.DMatrix:
         clipped = np.clip(values, -CLIP, CLIP)
-        return xgb.DMatrix(rows, clipped - margin.at(rows) if margin else clipped)
+        return xgb.DMatrix(rows, clipped - margin.at(rows) if margin else clipped, nthread=1)
 
     booster = xgb.train(
         PARAMETERS | {"seed": seed},

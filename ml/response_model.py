@@ -31,7 +31,7 @@ def fit_response(
     seed: int,
 ) -> xgb.Booster:
     """Fits until `check`, a later stretch of time, stops improving."""
-    fit, held = xgb.DMatrix(x, answered), xgb.DMatrix(check[0], check[1])
+    fit, held = (xgb.DMatrix(*rows, nthread=1) for rows in ((x, answered), check))
     booster = xgb.train(
         PARAMETERS | {"seed": seed},
         fit,
