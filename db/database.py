@@ -23,16 +23,18 @@ DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncp
         asyncpg.CannotConnectNowError, asyncpg.InsufficientResourcesError)  # fmt: skip
 """What asyncpg raises when the server is away, going or overfull, rather than when a statement is wrong."""
 
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
 
 @contextmanager
 def store_faults() -> Iterator[None]:
     """Turns what the drivers raise when the server is away into StoreUnavailable."""
     try:
         yield
-    except (*DOWN, TimeoutError) as error:
+    except (*DOWN, *_REFUSED, TimeoutError) as error:
         raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig and error.orig.__cause__, DOWN):
+        if error.connection_invalidated or isinstance(error.orig and error.orig.__cause__, (*DOWN, *_REFUSED)):
             raise StoreUnavailable(f"the database cannot be reached: {error.orig}") from error
         raise
 
@@ -101,6 +103,22 @@ class Database:
                 wrapped: Any = await connection.get_raw_connection()
                 yield wrapped.driver_connection
 
+    @asynccontextmanager
+    async def auditing(self, *, lock: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """A raw connection of its own in a transaction that sees one moment throughout, without deadlines.
+
+        `lock` makes appends wait until it is over.
+        """
+        with store_faults():
+            connection = await asyncpg.connect(self._url, timeout=int(self._deadline_s))
+            try:
+                async with connection.transaction(isolation="repeatable_read"):
+                    if lock:
+                        await connection.execute("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE")
+                    yield connection
+            finally:
+                await connection.close(timeout=int(self._deadline_s))
+
     async def settings(self, *names: str) -> dict[str, str]:
         """Server settings, as SHOW gives them."""
         async with self.reading() as session:
@@ -109,13 +127,10 @@ class Database:
 
     async def _migrate(self) -> None:
         with store_faults():
-            try:
-                async with self._engine.begin() as connection:
-                    # Two processes may start at once; the second finds nothing left to do.
-                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-                    await connection.run_sync(_upgrade)
-            except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-                raise StoreUnavailable(f"the database refuses us: {error}") from error
+            async with self._engine.begin() as connection:
+                # Two processes may start at once; the second finds nothing left to do.
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+                await connection.run_sync(_upgrade)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -32,7 +32,7 @@ _Run: TypeAlias = tuple[StreamId, int]
 class _Append:
     """One caller's events, waiting. Its rows are made when it is queued; its hashes when its turn comes."""
 
-    __slots__ = ("done", "events", "key", "lease", "places", "rows", "run", "settled", "stream")
+    __slots__ = ("done", "events", "key", "lease", "places", "rows", "run", "settled", "stream", "unsure")
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class _Append:
         self.stream, self.events, self.places, self.lease, self.key = stream, events, places, lease, key
         self.run = run
         self.rows: list[Row] = []
-        self.settled = False
+        self.settled = self.unsure = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Whoever waited may have gone; a failure nobody reads any more is not a fault of the loop.
         self.done.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -78,7 +78,7 @@ class EventLog:
         batch: int = 500,
         batch_within_s: float = 10.0,
         ride_out_s: float = 10.0,
-        remembered: int = 50_000,
+        remembered: int = 10_000,
         observe: Callable[[int, float], None] | None = None,
     ) -> None:
         """`backlog`: appends that may wait; `batch`: appends in one transaction; `ride_out_s`: how long a server
@@ -167,8 +167,10 @@ class EventLog:
                 async with asyncio.timeout(self._batch_within_s):
                     await self._try_batch(await self._connected(), batch)
             except (*DOWN, TimeoutError, asyncpg.PostgresError) as error:
-                # The commit may have gone through: _chain finds out once the server is back.
+                # The commit may have gone through: _already_written finds out once the server is back.
                 self._disconnect()
+                for item in batch:
+                    item.unsure = bool(item.rows)
                 if clock() - began > self._ride_out_s:
                     fault = StoreUnavailable(f"the database cannot be written: {error or type(error).__name__}")
                     for item in batch:
@@ -263,7 +265,7 @@ class EventLog:
 
     async def _already_written(self, connection: asyncpg.Connection, item: _Append) -> bool:
         """Whether this very append is in the log, from a try whose answer was lost; then it is settled."""
-        if not item.rows:
+        if not item.unsure:
             return False
         kind, name, sequence, *_, expected = item.rows[-1]
         if await connection.fetchval(statements.HASH_AT, kind, name, sequence) != expected:

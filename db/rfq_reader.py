@@ -114,6 +114,11 @@ class PostgresRfqReader:
         async with self._database.reading() as session:
             return (await session.execute(query)).scalar_one()
 
+    async def latest_market_time(self) -> datetime | None:
+        """The latest market time of anything recorded: a simulated market that starts again must not go back."""
+        async with self._database.reading() as session:
+            return (await session.execute(select(func.max(t.EventRow.market_at)))).scalar_one()
+
     async def _nouns(self, noun: type[N], column: str, of: Any, *order: Any) -> list[N]:
         async with self._database.reading() as session:
             found = await session.execute(select(column).where(of).order_by(*order))

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import func, select, text
 from sqlmodel import col
 
-from db.database import Database
+from db.database import Database, store_faults
 from db.event_log import EventLog
 from db.leases import Leases
 from db.tables import EventRow, RfqRow
@@ -106,19 +106,17 @@ class PostgresRfqStore:
     ) -> None:
         """Adds one event at the end of a stream that needs no lease, wherever that is by now. Durable on return.
 
-        Raises StoreUnavailable, and StreamConflict after losing five races in a row to another process.
+        Raises StoreUnavailable, also after losing the race for the end to other processes for ten seconds.
         """
         turn = self._turns.setdefault(stream, asyncio.Lock())
-        async with turn:
-            for tries_left in reversed(range(5)):
-                self._log.forget(stream)
-                end = await self._end(stream)
-                try:
-                    await self.append(stream, [ev.Stamped(end + 1, event, session_at, market_at)], (), None)
-                    return
-                except StreamConflict:
-                    if not tries_left:
-                        raise
+        with store_faults():
+            async with asyncio.timeout(10.0), turn:
+                while True:
+                    self._log.forget(stream)
+                    end = await self._end(stream)
+                    with suppress(StreamConflict):
+                        await self.append(stream, [ev.Stamped(end + 1, event, session_at, market_at)], (), None)
+                        return
 
     async def _end(self, stream: StreamId) -> int:
         query = select(func.max(col(EventRow.sequence)))
