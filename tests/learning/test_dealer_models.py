@@ -107,11 +107,8 @@ def test_reasons_add_up_to_the_difference_between_dealers(models, history):
 
 
 def test_the_same_seed_gives_the_same_models(history, tmp_path):
-    one, two, other = (
-        train_dealers(history[:500], seed=s, trained_on="a test").save(tmp_path / name)
-        for s, name in ((5, "a"), (5, "b"), (6, "c"))
-    )
-    assert one.version == two.version != other.version
+    one, two = (train_dealers(history[:450], seed=5, trained_on="a test").save(tmp_path / n) for n in "ab")
+    assert one.version == two.version
     assert (tmp_path / "a/quote.ubj").read_bytes() == (tmp_path / "b/quote.ubj").read_bytes()
 
 
