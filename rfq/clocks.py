@@ -12,8 +12,7 @@ class SystemClock:
         return datetime.now(UTC)  # noqa: TID251  # This is the one place.
 
     async def sleep_until(self, at: datetime) -> None:
-        while (left := (at - self.now()).total_seconds()) > 0:
-            await asyncio.sleep(left)
+        await asyncio.sleep(max(0.0, (at - self.now()).total_seconds()))
 
 
 class RandomIds:

@@ -69,11 +69,11 @@ async def first_start(store: KeyStore, say: Callable[[str], None]) -> None:
             say(f"key of {role}-1 ({role}): {key}")
 
 
-async def fleet(store: KeyStore, path: Path, names: Iterable[str]) -> None:
-    """Keys for the simulated dealers, kept in a file so that the fleet finds them."""
+def of_fleet(path: Path, names: Iterable[str]) -> tuple[KeyEntry, ...]:
+    """Keys of the simulated dealers, kept in a file so that the fleet finds them; made where they are missing."""
     entries = {e.name: e for e in read(path)} if path.exists() else {}
     missing = [name for name in names if name not in entries]
     if missing:
         entries |= {name: KeyEntry(name, "dealer", new_key()) for name in missing}
         write(path, entries.values())
-    await declare(store, entries.values())
+    return tuple(entries.values())

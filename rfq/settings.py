@@ -40,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event_heartbeat_s: Annotated[Seconds, Meta(description="Silence on an event stream before a comment")] = 10.0
     key_cache_s: Annotated[Seconds, Meta(description="How long a checked API key is believed")] = 5.0
     key_grace_s: Annotated[Seconds, Meta(description="How long it is believed while the database is away")] = 900.0
+    keys_file: Annotated[Path | None, Meta(description="TOML of callers and keys, added at start if missing")] = None
 
     # Storage.
     data_dir: Annotated[Path | None, Meta(description="Embedded database and its files; default: user data home")] = (
@@ -197,7 +198,7 @@ def _across(s: Settings) -> Iterator[BadInput]:
     if (s.tls_cert is None) != (s.tls_key is None):
         missing = "tls_key" if s.tls_key is None else "tls_cert"
         yield BadInput(missing, None, "is needed beside the other of tls_cert and tls_key")
-    for name in ("tls_cert", "tls_key", "instruments"):
+    for name in ("tls_cert", "tls_key", "instruments", "keys_file"):
         path: Path | None = getattr(s, name)
         if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
             yield BadInput(name, str(path), "must be a readable file")

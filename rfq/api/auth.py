@@ -105,6 +105,10 @@ class Guard:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
+    def __deepcopy__(self, _: object) -> "Guard":
+        """Litestar copies what it registers; there is one guard, with one cache and one database behind it."""
+        return self
+
     async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
         principal = await self.identify(connection)
         roles: tuple[Role, ...] = handler.opt.get("roles", ())

@@ -1,0 +1,221 @@
+"""The service, wired: the only place where everything meets. `running(settings)` is all of it; `serve` runs it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from db.api_keys import PostgresKeyStore
+from db.cluster import default_data_dir
+from db.control_store import PostgresControlStore
+from db.database import Database
+from db.embedded import EmbeddedPostgres
+from db.history import PostgresHistory
+from db.rfq_reader import PostgresRfqReader
+from db.rfq_store import PostgresRfqStore
+from db.trade_ledger import PostgresTradeLedger
+from dealers.gateway import WireGateway
+from dealers.line import LineBounds
+from dealers.panel import default_panel
+from dealers.session import SessionBounds
+from lit_router.market.clock import AcceleratedMarketClock
+from lit_router.market.exchange import Listing, SimulatedExchange
+from lit_router.market.server import ExchangeServer
+from lit_router.market.threaded import ThreadedExchange
+from lit_router.router import OrderRouter
+from lit_router.venues.dark import dark_venues
+from lit_router.venues.lit import LitVenue
+from ml.choosing import Chooser
+from ml.dealer_models import DealerModels
+from ml.predictor import PanelPredictor
+from ml.residual_cost import SquareRootResidual
+from rfq import keys
+from rfq.api.create import create_api, server_config
+from rfq.api.edge import Edge
+from rfq.clocks import RandomIds, SystemClock
+from rfq.engine.engine import Engine
+from rfq.engine.parts import EngineSettings, Parts
+from rfq.instruments import directory
+from rfq.logs import Logs
+from rfq.metrics import Metrics
+from rfq.settings import Settings
+
+log = structlog.get_logger()
+
+FLEET = 12
+FLEET_FILE = "fleet.toml"
+
+
+class Service:
+    """What is running: for whoever serves it, looks at it, or stops it."""
+
+    def __init__(self, settings: Settings, engine: Engine, edge: Edge, exchange_url: str) -> None:
+        self.settings, self.engine, self.edge, self.exchange_url = settings, engine, edge, exchange_url
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Set with the error when a part that the service cannot do without has given up."""
+
+
+@asynccontextmanager
+async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterator[Service]:
+    """Everything but the HTTP server: opened in order of need, closed in reverse.
+
+    `say` is told what a person must know. Raises what the parts raise when they cannot start, each with its reason.
+    """
+    data_dir = (settings.data_dir or default_data_dir()).absolute()
+    clock, ids = SystemClock(), RandomIds()
+    listings = directory(settings.instruments)
+    instruments = {symbol: listing.instrument for symbol, listing in listings.items()}
+    metrics = Metrics(CollectorRegistry())
+    async with AsyncExitStack() as stack:
+        embedded = None
+        if settings.database_url is None:
+            say(f"database: embedded PostgreSQL in {data_dir}")
+            embedded = await stack.enter_async_context(EmbeddedPostgres(data_dir))
+        url = embedded.url if embedded else settings.database_url
+        database = await Database.open(str(url), pool=settings.database_connections)
+        stack.push_async_callback(database.close)
+        holder = ids.new("engine")
+        store = await stack.enter_async_context(PostgresRfqStore.open(database, holder, lease_s=settings.lease_s))
+        reader, history = PostgresRfqReader(database), PostgresHistory(database)
+        key_store = PostgresKeyStore(database)
+        fleet = keys.of_fleet(data_dir / FLEET_FILE, [t.dealer for t in default_panel(0, FLEET)])
+        if settings.keys_file is not None:
+            await keys.declare(key_store, keys.read(settings.keys_file))
+        await keys.first_start(key_store, say)
+        await keys.declare(key_store, fleet)
+
+        anchor = max(clock.now(), await reader.latest_market_time() or clock.now())
+        market_clock = AcceleratedMarketClock(anchor=anchor, speed=settings.simulation_speed)
+        core = SimulatedExchange(
+            [Listing(*listing) for listing in listings.values()],
+            seed=settings.simulation_seed,
+            opens_at=anchor,
+            name=ids.new("sim"),
+        )
+        socket = ExchangeServer(
+            {entry.key: entry.name for entry in fleet}, host=settings.exchange_host, port=settings.exchange_port
+        )
+        exchange = ThreadedExchange(core, market_clock, guests=(socket.serving,))
+        await stack.enter_async_context(exchange.running())
+
+        gateway = WireGateway(
+            clock=clock,
+            ids=ids,
+            instruments=instruments,
+            ledger=PostgresTradeLedger(database, store, clock, market_clock),
+            bounds=LineBounds(open_requests=settings.dealer_open_requests),
+            session_bounds=SessionBounds(
+                outbox=settings.dealer_outbox,
+                send_s=settings.dealer_send_s,
+                heartbeat_s=settings.dealer_heartbeat_s,
+            ),
+        )
+        await stack.enter_async_context(gateway)
+        router = OrderRouter(
+            [LitVenue(exchange), *dark_venues(exchange)], exchange, market_clock, clock, ids, instruments
+        )
+        thinking = ThreadPoolExecutor(1, thread_name_prefix="models")
+        stack.callback(thinking.shutdown, wait=False, cancel_futures=True)
+        predictor = PanelPredictor(
+            Chooser(DealerModels.load(settings.models_dir)), history, instruments, clock, thinking
+        )
+        stack.push_async_callback(predictor.close)
+        engine = Engine(
+            Parts(
+                clock=clock,
+                market_clock=market_clock,
+                market=exchange,
+                ids=ids,
+                store=store,
+                reader=reader,
+                controls=PostgresControlStore(store),
+                gateway=gateway,
+                predictor=predictor,
+                residual=SquareRootResidual(),
+                router=router,
+                instruments=instruments,
+                seed=settings.simulation_seed,
+                settings=EngineSettings(
+                    open_rfqs=settings.open_rfqs,
+                    stale_after_s=settings.market_stale_s,
+                    lift_answer_s=settings.lift_timeout_s,
+                    unknown_limit_s=settings.unknown_limit_s,
+                    takeover_s=settings.lease_s / 4,
+                ),
+                observe=metrics.saw,
+            )
+        )
+        edge = Edge(
+            engine=engine,
+            reader=reader,
+            history=history,
+            keys=key_store,
+            serve_dealer=gateway.serve,
+            reachable=gateway.reachable,
+            clock=clock,
+            market_clock=market_clock,
+            instruments=instruments,
+            settings=settings,
+            metrics=metrics,
+        )
+        service = Service(settings, engine, edge, socket.url)
+        if embedded is not None:
+            await stack.enter_async_context(_watched(embedded, service))
+        await engine.start()
+        stack.push_async_callback(router.close)
+        stack.push_async_callback(engine.stop)
+        log.info("service up", **settings.shown())
+        yield service
+        edge.close_streams()
+
+
+@asynccontextmanager
+async def _watched(embedded: EmbeddedPostgres, service: Service) -> AsyncIterator[None]:
+    """The embedded server is started again when it dies; when that fails for good, the service ends."""
+
+    async def watch() -> None:
+        try:
+            await embedded.watch()
+        except Exception as error:
+            if not service.failed.done():
+                service.failed.set_exception(error)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """The service until it is told to stop (SIGINT, SIGTERM). Raises what stops it otherwise."""
+    logs = Logs(settings.log_level, settings.log_format)
+    logs.start()
+    try:
+        async with running(settings, say) as service:
+            server = uvicorn.Server(server_config(create_api(service.edge), settings))
+            serving = asyncio.create_task(server.serve())
+            announcing = asyncio.create_task(_announce(server, service, say))
+            await asyncio.wait([serving, service.failed], return_when=asyncio.FIRST_COMPLETED)
+            announcing.cancel()
+            service.edge.close_streams()
+            if service.failed.done():
+                server.should_exit = True
+                await serving
+                service.failed.result()
+            await serving
+    finally:
+        logs.stop()
+
+
+async def _announce(server: uvicorn.Server, service: Service, say: Callable[[str], None]) -> None:
+    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it.
+        await asyncio.sleep(0.05)
+    address = server.servers[0].sockets[0].getsockname()
+    scheme = "https" if service.settings.tls_cert else "http"
+    say(f"serving {scheme}://{address[0]}:{address[1]} (market data for simulated dealers: {service.exchange_url})")
