@@ -1,10 +1,11 @@
 """Our orders against a recorded book: each declared rule on a handmade recording, and the whole on a real one."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from recordings import ACME, ASK, BEGINS, BID, Levels, Message, recording, shows
 
 from lit_router.market.lobster import EXECUTION, HIDDEN_EXECUTION, Recording, read
 from lit_router.market.orders import (
@@ -23,51 +24,6 @@ from lit_router.market.recorded import HIDDEN, RecordedExchange
 from rfq.domain.errors import BadInput
 from rfq.domain.order import TimeInForce
 from rfq.domain.values import Price, Quantity, Side, Symbol
-
-ACME = Symbol("ACME")
-BEGINS = datetime(2012, 6, 21, 13, 30, tzinfo=UTC)
-BID, ASK = 1_000_000, 1_000_400
-Message = tuple[float, int, int, int, int, int]
-Levels = tuple[list[tuple[int, int]], list[tuple[int, int]]]
-
-
-def recording(*rows: tuple[Message, Levels], ends_s: float = 100.0, symbol: Symbol = ACME) -> Recording:
-    """Rows of (time, type, id, size, price, direction) with the (bids, asks) that follow, best first."""
-    depth = max(max(len(bids), len(asks)) for _, (bids, asks) in rows)
-    seen: dict[int, int] = {}
-    added = []
-    for row, (message, _) in enumerate(rows):
-        if message[1] == 1:
-            seen[message[2]] = row
-        added.append(seen.get(message[2], -1))
-
-    def side(which: int) -> np.ndarray:
-        padded = [levels[which] + [(0, 0)] * (depth - len(levels[which])) for _, levels in rows]
-        return np.array(padded, dtype=np.int64)
-
-    def column(place: int, kind: type) -> np.ndarray:
-        return np.array([message[place] for message, _ in rows], dtype=kind)
-
-    return Recording(
-        symbol,
-        BEGINS,
-        ends_s,
-        column(0, np.float64),
-        column(1, np.int64),
-        column(3, np.int64),
-        column(4, np.int64),
-        column(5, np.int64) > 0,
-        side(1),
-        side(0),
-        np.array(added),
-    )
-
-
-def shows(bid: int, ask: int, *, bid_price: int = BID, ask_price: int = ASK) -> Levels:
-    bids = [(bid_price, bid)] if bid else []
-    asks = [(ask_price, ask), (ask_price + 100, 500)] if ask else [(ask_price + 100, 500)]
-    return [*bids, (BID - 200, 500)], asks
-
 
 START = ((0.0, 1, 1, 100, BID, 1), shows(100, 100))
 
