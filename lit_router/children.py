@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 _C = ChildStatus
 CANCELLABLE = frozenset({_C.SENT, _C.ACKNOWLEDGED, _C.REPLACING})
+MOST_SHUNNED = 64
 CHANGING = frozenset({_C.CANCELLING, _C.REPLACING})
 
 
@@ -54,6 +55,8 @@ class Children:
         self._chase = Chase(floor.clock, floor.settings.answer_s, floor.settings.most_status_requests)
         self._news = asyncio.Event()
         self._unsent: set[ChildId] = set()
+        self._refusals: dict[str, int] = {}
+        self._shunned: dict[str, int] = {}
         self._pulling = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -84,6 +87,7 @@ class Children:
             self._chase.settle(child_id)
         elif self._chase.owes(child_id):
             self._chase.expect(child_id)
+        self._note_refusal(report)
         broken = next((event for event in found if isinstance(event, ev.BreakFound)), None)
         if broken is not None and parent.status not in (ParentStatus.CANCELLING, ParentStatus.DONE):
             reason = f"break: {broken.fill.venue} filled more than asked"
@@ -93,6 +97,21 @@ class Children:
         if self.ledger.stopping or parent.filled >= parent.order.quantity:
             self.urgent.set()
         self._stir()
+
+    def _note_refusal(self, report: ExecutionReport) -> None:
+        """A venue that rejects an order is left alone for 1 decision, then 2, 4, ... until it takes one."""
+        venue = self.worked.children[report.child_id].order.venue
+        if report.kind is ReportKind.REJECTED:
+            self._refusals[venue] = count = self._refusals.get(venue, 0) + 1
+            self._shunned[venue] = min(2 ** (count - 1), MOST_SHUNNED)
+        elif report.kind in (ReportKind.ACKNOWLEDGED, ReportKind.FILLED):
+            self._refusals.pop(venue, None)
+
+    def welcome(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """Those for venues that are not being left alone. To be called once a decision."""
+        shunned = set(self._shunned)
+        self._shunned = {venue: left - 1 for venue, left in self._shunned.items() if left > 1}
+        return [p for p in proposals if p.venue not in shunned]
 
     # --- sending -----------------------------------------------------------------------------------------------
 

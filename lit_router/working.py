@@ -165,7 +165,7 @@ class WorkingOrder:
             if isinstance(view := self._view(at), str) or at >= next_at:
                 return
             plan = self._dispose(proposals, self._observe(view, at, next_at))
-        await self.children.place(plan.place)
+        await self.children.place(self.children.welcome(plan.place))
 
     async def _pause(self, reason: str) -> None:
         if self.worked.parent.status is _P.WORKING:

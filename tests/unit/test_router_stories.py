@@ -435,6 +435,51 @@ async def test_a_rejected_child_gives_its_lots_back(stage: Stage) -> None:
     assert store.block.rfq.filled == 1000
 
 
+async def test_a_venue_that_keeps_rejecting_is_left_alone_ever_longer(stage: Stage) -> None:
+    stage.pool.reject = "below the pool's smallest execution"
+    working, _ = stage.work(parent(), Wants(rest(100, ASK, "pool"), rest(10)))
+    await stage.market_s(162)
+    assert len(stage.pool.sent()) == 5  # At decisions 0, 2, 5, 10, 19 ... not at each of the 33.
+    assert len(stage.lit.sent()) == 1
+    stage.pool.reject = None
+    await stage.market_s(400)
+    assert stage.pool.resting()
+    await working.cancel("desk")
+
+
+async def test_no_more_children_than_allowed(stage: Stage) -> None:
+    wants = Wants(*(rest(10, BID - 2 * depth) for depth in range(9)))
+    working, _ = stage.work(parent(), wants, most_children=4)
+    await stage.market_s(30)
+    assert len(stage.lit.resting()) == len(working.worked.live) == 4
+    await working.cancel("desk")
+
+
+async def test_a_cancel_while_making_way_sends_nothing(stage: Stage) -> None:
+    policies = {Schedule.TWAP: Wants(rest(100)), Schedule.VWAP: Wants()}
+    stage.router = OrderRouter(
+        [stage.lit, stage.pool],
+        stage.market,
+        stage.market_clock,
+        stage.clock,
+        stage.ids,
+        {SYMBOL: INSTRUMENT},
+        policies=policies,
+    )
+    buyer, _ = stage.work(parent())
+    seller, _ = stage.work(parent(side=Side.SELL, schedule=Schedule.VWAP, name="parent-2"))
+    await stage.market_s(7)
+    stage.lit.mute = True
+    policies[Schedule.VWAP].proposals = (cross(50),)
+    await stage.market_s(12)
+    assert ("cancel", stage.lit.sent()[0]) in stage.lit.calls  # The seller waits for the buyer's order to go.
+    await seller.cancel("desk")
+    stage.lit.mute = False
+    await seller.done()
+    assert not seller.worked.children and all(o.side is Side.BUY for o in stage.lit.orders.values())
+    await buyer.cancel("desk")
+
+
 async def test_an_end_whose_fills_were_not_told_is_not_believed(stage: Stage) -> None:
     working, store = stage.work(parent(), Wants(rest(100)))
     await stage.market_s(12)
