@@ -3,20 +3,22 @@
 import logging
 import queue
 import sys
+import threading
 from contextlib import AbstractContextManager
-from logging.handlers import QueueHandler, QueueListener
+from logging.handlers import QueueHandler
 from typing import IO, Any, Literal
 
 import structlog
 
 WAITING_LINES = 10_000
 """Lines waiting to be written before further ones are dropped and counted: a full pipe never stops the engine."""
+STOP_S = 2.0
 
 
 class DroppingQueueHandler(QueueHandler):
     """Hands lines to the writing thread; when it cannot keep up, drops them and counts."""
 
-    def __init__(self, lines: "queue.Queue[logging.LogRecord]") -> None:
+    def __init__(self, lines: "queue.Queue[logging.LogRecord | None]") -> None:
         super().__init__(lines)
         self.dropped = 0
 
@@ -70,7 +72,7 @@ class Logs:
             wrapper_class=structlog.stdlib.BoundLogger,
             cache_logger_on_first_use=False,
         )
-        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(waiting_lines)
+        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(waiting_lines)
         self._handler = DroppingQueueHandler(self._lines)
         self._handler.setFormatter(
             structlog.stdlib.ProcessorFormatter(
@@ -78,7 +80,7 @@ class Logs:
                 processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
             )
         )
-        self._listener = QueueListener(self._lines, logging.StreamHandler(self._stream))
+        self._writing = threading.Thread(target=self._write, name="log writer", daemon=True)
 
     @property
     def dropped(self) -> int:
@@ -96,12 +98,21 @@ class Logs:
         logging.getLogger("uvicorn.access").disabled = True
         for noisy in ("httpx", "httpcore", "websockets", "asyncio"):
             logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-        self._listener.start()
+        self._writing.start()
 
     def stop(self) -> None:
-        """Writes what waits, then lets go of the root logger."""
+        """Lets go of the root logger and writes what waits, giving up on a stream that hangs."""
         logging.getLogger().removeHandler(self._handler)
-        self._listener.stop()
+        try:
+            self._lines.put(None, timeout=STOP_S)
+        except queue.Full:
+            return
+        self._writing.join(STOP_S)
+
+    def _write(self) -> None:
+        out = logging.StreamHandler(self._stream)
+        while (record := self._lines.get()) is not None:
+            out.handle(record)
 
 
 def about(**context: str) -> AbstractContextManager[None]:

@@ -15,7 +15,7 @@ RECEIVED_KEPT = 10_000
 class Metrics:
     """Counters and times of one service. `saw` derives the trade's own figures from events once they are durable."""
 
-    CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+    CONTENT_TYPE = "text/plain; version=0.0.4"
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry

@@ -3,14 +3,14 @@
 from typing import Annotated
 
 from litestar import Controller
-from litestar.params import QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from rfq.api import answers as a
 from rfq.api import auth, events, parse, render
 from rfq.api import house_answers as h
 from rfq.api.edge import Edge
 from rfq.api.messages import KillBody, LimitsBody, RfqBody
-from rfq.api.routes import AnyRequest, TheEdge, delete, get, post, put, strict
+from rfq.api.routes import AnyRequest, Id, TheEdge, delete, get, post, put, strict
 from rfq.domain.errors import NotFound, StoreUnavailable
 from rfq.domain.values import DeskId
 
@@ -20,7 +20,7 @@ class Plans(Controller):
     tags = ("Choosing",)
 
     @post(roles=auth.DESKS, dto=strict(RfqBody), return_dto=None, status_code=200)
-    async def plan(self, edge: TheEdge, data: RfqBody) -> h.PlanAnswer:
+    async def plan(self, edge: TheEdge, data: JSONBody[RfqBody]) -> h.PlanAnswer:
         """Ranking, expected cost and the worth of each further dealer, asking nobody."""
         terms, instrument = parse.terms(data, edge.instruments)
         with parse.own_words(data):
@@ -55,7 +55,7 @@ class Control(Controller):
         return_dto=None,
         status_code=200,
     )
-    async def kill(self, request: AnyRequest, edge: TheEdge, data: KillBody) -> h.KillSwitchAnswer:
+    async def kill(self, request: AnyRequest, edge: TheEdge, data: JSONBody[KillBody]) -> h.KillSwitchAnswer:
         """Stops all that adds risk, at once, whether or not the database is there to record it."""
         reason, by = parse.reason(data), auth.by(auth.caller(request))
         try:
@@ -73,12 +73,14 @@ class Control(Controller):
         return _switch(edge)
 
     @get("/limits/{desk_id:str}", roles=auth.SUPERVISORS)
-    async def limits(self, edge: TheEdge, desk_id: str) -> h.LimitsAnswer:
+    async def limits(self, edge: TheEdge, desk_id: Id) -> h.LimitsAnswer:
         desk = await _desk(edge, desk_id)
         return render.limits(desk, await edge.engine.limits(desk))
 
     @put("/limits/{desk_id:str}", roles=auth.SUPERVISORS, dto=strict(LimitsBody), return_dto=None)
-    async def set_limits(self, request: AnyRequest, edge: TheEdge, desk_id: str, data: LimitsBody) -> h.LimitsAnswer:
+    async def set_limits(
+        self, request: AnyRequest, edge: TheEdge, desk_id: Id, data: JSONBody[LimitsBody]
+    ) -> h.LimitsAnswer:
         """Replaces a desk's limits; RFQs already accepted go on."""
         bounds = parse.limits(data)
         desk = await _desk(edge, desk_id)
@@ -90,7 +92,7 @@ class Control(Controller):
         self,
         request: AnyRequest,
         edge: TheEdge,
-        rfq_id: str,
+        rfq_id: Id,
         after: Annotated[int, QueryParameter(ge=0, description="Sequence to go on from")] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 200,
     ) -> a.EventPage:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Response
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ASGIApp
 
 from rfq.api import answers as a
@@ -14,7 +14,7 @@ from rfq.api.edge import Edge
 from rfq.api.messages import AwardBody, RfqBody, SettleBody
 from rfq.api.orders import orders
 from rfq.api.report import report
-from rfq.api.routes import AnyRequest, TheEdge, get, post, strict
+from rfq.api.routes import AnyRequest, Id, TheEdge, get, post, strict
 from rfq.domain.errors import BadInput, NotFound
 from rfq.domain.rfq import Rfq, RfqStatus, RfqTerms
 from rfq.domain.values import DeskId, LiftId
@@ -37,7 +37,7 @@ class Rfqs(Controller):
         self,
         request: AnyRequest,
         edge: TheEdge,
-        data: RfqBody,
+        data: JSONBody[RfqBody],
         idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", required=False)] = None,
     ) -> Response[a.RfqAnswer]:
         """Posts an RFQ. 201 when this created it, 200 when the same key and body had done so before."""
@@ -56,12 +56,10 @@ class Rfqs(Controller):
         self,
         request: AnyRequest,
         edge: TheEdge,
-        status: RfqStatus | None = None,
+        status: FromQuery[RfqStatus | None] = None,
         before: Annotated[str | None, QueryParameter(description="`next` of the page before", max_length=256)] = None,
         limit: PageLength = 50,
-        desk: Annotated[
-            str | None, QueryParameter(description="Supervisors: one desk's", max_length=64)
-        ] = None,
+        desk: Annotated[str | None, QueryParameter(description="Supervisors: one desk's", max_length=64)] = None,
     ) -> a.RfqPage:
         """Newest first. A desk gets its own, a supervisor everyone's."""
         own = auth.desk_of(auth.caller(request))
@@ -72,20 +70,20 @@ class Rfqs(Controller):
         return a.RfqPage(rfqs=tuple(render.rfq(r, edge.instrument_of(r)) for r in found), next=more)
 
     @get("/{rfq_id:str}", roles=auth.DESKS_AND_SUPERVISORS)
-    async def get_rfq(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> a.RfqAnswer:
+    async def get_rfq(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> a.RfqAnswer:
         """As recorded."""
         rfq = await _recorded(edge, await _own(edge, request, rfq_id))
         return render.rfq(rfq, edge.instrument_of(rfq))
 
     @post("/{rfq_id:str}/cancel", roles=auth.DESKS_AND_SUPERVISORS, status_code=200)
-    async def cancel(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> a.Cancelled:
+    async def cancel(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> a.Cancelled:
         """Stops what can be stopped, and says what was done and cannot be undone."""
         rfq = await _own(edge, request, rfq_id)
         told = await edge.carry(edge.engine.cancel(rfq.rfq_id, auth.by(auth.caller(request))))
         return a.Cancelled(rfq=render.rfq(told.rfq, edge.instrument_of(rfq)), done=told.done, pending=told.pending)
 
     @get("/{rfq_id:str}/auctions", roles=auth.DESKS_AND_SUPERVISORS)
-    async def auctions(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> a.AuctionsAnswer:
+    async def auctions(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> a.AuctionsAnswer:
         """Each auction with the dealers asked and how they answered."""
         rfq = await _own(edge, request, rfq_id)
         found, asked = await edge.reader.auctions(rfq.rfq_id), await edge.reader.requests(rfq.rfq_id)
@@ -93,7 +91,7 @@ class Rfqs(Controller):
         return a.AuctionsAnswer(auctions=tuple(render.auction(x, asked, instrument, now) for x in found))
 
     @get("/{rfq_id:str}/quotes", roles=auth.DESKS_AND_SUPERVISORS)
-    async def quotes(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> a.QuotesAnswer:
+    async def quotes(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> a.QuotesAnswer:
         """Quotes by arrival; bid and offer stay sealed while their auction is open."""
         rfq = await _own(edge, request, rfq_id)
         # Auctions are read first: one that closes in between leaves its quotes sealed, never the other way about.
@@ -103,14 +101,14 @@ class Rfqs(Controller):
         return a.QuotesAnswer(quotes=tuple(render.quote(q, sealed, instrument, now) for q in quotes))
 
     @get("/{rfq_id:str}/awards", roles=auth.DESKS_AND_SUPERVISORS)
-    async def awards(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> a.AwardsAnswer:
+    async def awards(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> a.AwardsAnswer:
         """What was decided, and each lift with the dealer's answer."""
         rfq = await _own(edge, request, rfq_id)
         found, lifts = await edge.reader.awards(rfq.rfq_id), await edge.reader.lifts(rfq.rfq_id)
         return render.awards(found, lifts, edge.instrument_of(rfq))
 
     @post("/{rfq_id:str}/awards", roles=auth.DESKS, dto=strict(AwardBody), return_dto=None)
-    async def award(self, request: AnyRequest, edge: TheEdge, rfq_id: str, data: AwardBody) -> a.AwardAnswer:
+    async def award(self, request: AnyRequest, edge: TheEdge, rfq_id: Id, data: JSONBody[AwardBody]) -> a.AwardAnswer:
         """Picks quotes and quantities by hand, before they expire."""
         rfq = await _own(edge, request, rfq_id)
         instrument = edge.instrument_of(rfq)
@@ -120,20 +118,20 @@ class Rfqs(Controller):
         return render.award(award, instrument)
 
     @get("/{rfq_id:str}/orders", roles=auth.DESKS_AND_SUPERVISORS)
-    async def orders(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> a.OrdersAnswer:
+    async def orders(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> a.OrdersAnswer:
         """Parents that work the residual, each with its children."""
         rfq = await _own(edge, request, rfq_id)
         return orders(await edge.reader.orders(rfq.rfq_id), edge.instrument_of(rfq))
 
     @get("/{rfq_id:str}/fills", roles=auth.DESKS_AND_SUPERVISORS)
-    async def fills(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> a.FillsAnswer:
+    async def fills(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> a.FillsAnswer:
         """Every fill, at quotes and at venues."""
         rfq = await _own(edge, request, rfq_id)
         found, instrument = await edge.reader.fills(rfq.rfq_id), edge.instrument_of(rfq)
         return a.FillsAnswer(fills=tuple(render.fill(f, instrument) for f in found))
 
     @get("/{rfq_id:str}/report", roles=auth.DESKS_AND_SUPERVISORS)
-    async def report(self, request: AnyRequest, edge: TheEdge, rfq_id: str) -> dict[str, Any]:
+    async def report(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> dict[str, Any]:
         """Cost analysis and best-execution record, as far as things have come."""
         rfq = await _recorded(edge, await _own(edge, request, rfq_id))
         return await report(edge.reader, rfq, edge.instrument_of(rfq))
@@ -143,7 +141,7 @@ class Rfqs(Controller):
         self,
         request: AnyRequest,
         edge: TheEdge,
-        rfq_id: str,
+        rfq_id: Id,
         last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID", required=False)] = None,
         after: Annotated[int | None, QueryParameter(ge=0, description="As Last-Event-ID, for a first call")] = None,
     ) -> ASGIApp:
@@ -158,7 +156,7 @@ class Rfqs(Controller):
         return edge.stream(rfq, start)
 
     @post("/{rfq_id:str}/settle", roles=auth.SUPERVISORS, dto=strict(SettleBody), return_dto=None, status_code=200)
-    async def settle(self, request: AnyRequest, edge: TheEdge, rfq_id: str, data: SettleBody) -> a.RfqAnswer:
+    async def settle(self, request: AnyRequest, edge: TheEdge, rfq_id: Id, data: JSONBody[SettleBody]) -> a.RfqAnswer:
         """A supervisor says, with evidence, what became of what the engine could not resolve."""
         rfq = await _own(edge, request, rfq_id)
         instrument = edge.instrument_of(rfq)
@@ -177,7 +175,7 @@ def digest(terms: RfqTerms) -> str:
     return sha256(_canonical(terms)).hexdigest()
 
 
-async def _own(edge: Edge, request: AnyRequest, rfq_id: str) -> Rfq:
+async def _own(edge: Edge, request: AnyRequest, rfq_id: Id) -> Rfq:
     rfq = await auth.own_rfq(edge.engine, auth.caller(request), rfq_id)
     bind(rfq_id=rfq.rfq_id)
     return rfq
@@ -192,9 +190,10 @@ async def _recorded(edge: Edge, rfq: Rfq) -> Rfq:
 
 
 def _idempotency_key(value: str | None) -> str:
-    if value is None:
+    value = (value or "").strip()
+    if not value:
         raise BadInput("Idempotency-Key", None, "is required: a header of your own choosing, one for each RFQ")
-    if not 1 <= len(value) <= LONGEST_IDEMPOTENCY_KEY or not (value.isascii() and value.isprintable()):
+    if len(value) > LONGEST_IDEMPOTENCY_KEY or not (value.isascii() and value.isprintable()):
         rule = f"must be 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters"
         raise BadInput("Idempotency-Key", value, rule)
     return value

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.dto.data_structures import DTOFieldDefinition
 from litestar.openapi import ResponseSpec
-from litestar.params import SkipValidation
+from litestar.params import FromPath, SkipValidation
 from litestar.typing import FieldDefinition
 
 from rfq.api.edge import Edge
@@ -19,7 +19,8 @@ from rfq.api.parse import BodyReader
 from rfq.api.problems import MEDIA_TYPE
 
 TheEdge: TypeAlias = NamedDependency[SkipValidation[Edge]]
-AnyRequest = Request[Any, Any, Any]
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+Id: TypeAlias = FromPath[str]
 
 _REFUSALS = {
     400: "A field breaks a rule: `field`, `value` and `rule` say which",
