@@ -10,7 +10,7 @@ from rfq.domain.quote import LiftStatus, QuoteStatus
 from rfq.domain.rfq import AwardMode, Rfq, RfqStatus
 from rfq.domain.values import Frozen, LiftId, Quantity, QuoteId, Side
 from rfq.engine import hear
-from rfq.engine.confirm import place
+from rfq.engine.confirm import expected_bps, place
 from rfq.engine.sourcing import Sourcing
 
 
@@ -57,13 +57,12 @@ async def pick(s: Sourcing, picks: Sequence[Pick], by: str) -> Award:
         raise BadInput("picks", lots, f"must not exceed the {rfq.unfilled} lots that are unfilled")
     if lots + rfq.filled < rfq.terms.least_at_quotes:
         raise BadInput("picks", lots, f"must reach the minimum fill of {rfq.terms.least_at_quotes} lots")
-    cost = sum(side.sign * (a.price - rfq.arrival.mid) / rfq.arrival.mid * 1e4 * a.quantity for a in allocations)
     award = Award(
         auction_id=auction.auction_id,
         side=side,
         allocations=allocations,
         residual=Quantity(rfq.unfilled - lots) if rfq.terms.residual else Quantity(0),
-        expected_quote_bps=cost / rfq.terms.leg.quantity,
+        expected_quote_bps=expected_bps(allocations, side, rfq.arrival.mid, rfq.terms.leg.quantity),
         by=by,
         reason="picked by the desk",
         decided_at=s.now(),
@@ -120,7 +119,8 @@ async def settle(
 ) -> Rfq:
     """A person's word, with evidence, on what the engine could not resolve; then the story goes on.
 
-    With a lift: what became of it. Without: what the RFQ needed a person for has been dealt with (a break).
+    With a lift: what became of it. Without: what the RFQ needed a person for has been dealt with (a break). A break
+    is settled by itself, after the lifts: what is said of a lift is no evidence on it.
     """
     if not evidence.strip():
         raise BadInput("evidence", evidence, "must say how this is known")
@@ -138,7 +138,7 @@ async def settle(
             s.journal.note(ev.LiftRefused(lift_id, f"settled by {by}"))
         else:
             raise BadInput("answer", answer, "must be confirmed or refused for a lift")
-        if s.block.lifts_in(LiftStatus.UNKNOWN):
+        if s.block.lifts_in(LiftStatus.UNKNOWN) or s.rfq.stopped:
             await s.journal.flush()
             return s.rfq  # The rest still needs a person.
     elif s.block.lifts_in(LiftStatus.UNKNOWN):

@@ -10,7 +10,7 @@ from rfq.domain.blend import sure_split
 from rfq.domain.errors import PeerGone
 from rfq.domain.quote import Lift, LiftStatus, QuoteStatus
 from rfq.domain.rfq import AwardMode
-from rfq.domain.values import NO_LOTS, AuctionId, LiftId, Side
+from rfq.domain.values import NO_LOTS, AuctionId, LiftId, Price, Quantity, Side
 from rfq.engine.choose import residual_curve
 from rfq.engine.notices import tell_at_close
 from rfq.engine.sourcing import Sourcing, log
@@ -31,11 +31,7 @@ async def award_and_confirm(s: Sourcing) -> None:
         if await _award_more(s, auction.auction_id):
             continue
         if s.block.lifts_in(LiftStatus.UNKNOWN) and not s.rfq.needs_person:
-            limit = s.in_s(s.parts.settings.unknown_limit_s)
-            if not await s.until(lambda: not s.block.lifts_in(LiftStatus.UNKNOWN), limit):
-                unknown = s.block.lifts_in(LiftStatus.UNKNOWN)
-                dealers = ", ".join(sorted(lift.dealer_id for lift in unknown))
-                await s.journal.write(ev.PersonNeeded(f"{dealers} does not say what became of a lift"))
+            await _chase(s)
             continue
         break
     await _settle(s, auction.auction_id)
@@ -84,35 +80,51 @@ def decide(s: Sourcing, auction_id: AuctionId) -> Award | None:
     nothing_yet = not rfq.filled and not rfq.reserved
     curve = residual_curve(s.parts, terms, s.instrument, s.market, s.block.selection)
     won = len({lift.dealer_id for lift in s.block.lifts_in(LiftStatus.CONFIRMED, LiftStatus.UNKNOWN)})
+    if won >= terms.max_winners:
+        return None
+    # Weighed from the mid as it is now, as working the residual would be: what the market has moved since the arrival
+    # is paid either way.
     found = sure_split(
         ranked,
         rfq.unfilled,
         side,
-        rfq.arrival.mid,
+        s.mid,
         residual=curve,
         least=terms.least_at_quotes if nothing_yet else NO_LOTS,
-        max_winners=max(1, terms.max_winners - won),
+        max_winners=terms.max_winners - won,
     )
     if not found.allocations:
         return None
-    asked = terms.leg.quantity
+    asked, arrival = terms.leg.quantity, rfq.arrival.mid
+    moved_bps = side.sign * (s.mid - arrival) / arrival * 1e4
     return Award(
         auction_id=auction_id,
         side=side,
         allocations=found.allocations,
         residual=found.residual,
-        expected_quote_bps=found.quote_cost / asked,
-        expected_residual_bps=found.residual_cost / asked,
+        expected_quote_bps=expected_bps(found.allocations, side, arrival, asked),
+        expected_residual_bps=(found.residual_cost + found.residual * moved_bps) / asked,
         reason="least expected cost of quotes and residual",
         decided_at=s.now(),
     )
 
 
+def expected_bps(allocations: Sequence[Allocation], side: Side, arrival: Price, asked: Quantity) -> float:
+    """What these lots cost at their quotes, in bps of arrival over all that was asked."""
+    return sum(side.sign * (a.price - arrival) / arrival * 1e4 * a.quantity for a in allocations) / asked
+
+
 async def place(s: Sourcing, award: Award) -> list[Lift]:
-    """Records an award and its lifts, then sends them. From the record on, their lots are reserved."""
+    """Records an award and its lifts, then sends them. From the record on, their lots are reserved.
+
+    What is cancelled while it is being recorded is not sent any more.
+    """
     lifts = [_lift(s, award.auction_id, award.side, allocation) for allocation in award.allocations]
     await s.journal.write(ev.AwardDecided(award), *(ev.QuoteLifted(lift) for lift in lifts))
     for lift in lifts:
+        if s.rfq.cancelling or s.rfq.stopped:
+            s.journal.note(ev.LiftRefused(lift.lift_id, "never sent: the request was stopped"))
+            continue
         try:
             await s.parts.gateway.lift(lift)
         except PeerGone as gone:
@@ -148,7 +160,7 @@ async def _answers(s: Sourcing) -> None:
         for lift in s.block.lifts_in(LiftStatus.SENT):
             if lift.answer_by <= s.now():
                 s.journal.note(ev.LiftUnknown(lift.lift_id, "no answer in time"))
-                await ask_status(s, [lift])
+                await ask_status(s, [s.block.lifts[lift.lift_id]])
 
 
 async def ask_status(s: Sourcing, lifts: Sequence[Lift]) -> None:
@@ -158,6 +170,21 @@ async def ask_status(s: Sourcing, lifts: Sequence[Lift]) -> None:
             await s.parts.gateway.ask_status(lift)
         except PeerGone:
             log.warning("line down", rfq_id=lift.rfq_id, dealer=lift.dealer_id, lift=lift.lift_id)
+
+
+async def _chase(s: Sourcing) -> None:
+    """Asks again and again what became of unknown lifts; past the limit a person is needed."""
+    limit = s.in_s(s.parts.settings.unknown_limit_s)
+    while True:
+        again = min(limit, s.in_s(s.parts.settings.lift_answer_s))
+        if await s.until(lambda: not s.block.lifts_in(LiftStatus.UNKNOWN), again):
+            return
+        unknown = s.block.lifts_in(LiftStatus.UNKNOWN)
+        if s.now() >= limit:
+            dealers = ", ".join(sorted({lift.dealer_id for lift in unknown}))
+            await s.journal.write(ev.PersonNeeded(f"{dealers} does not say what became of a lift"))
+            return
+        await ask_status(s, unknown)
 
 
 def _expire(s: Sourcing, auction_id: AuctionId) -> None:

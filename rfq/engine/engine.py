@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -13,11 +13,7 @@ from rfq.domain import events as ev
 from rfq.domain.award import Award
 from rfq.domain.block import Block
 from rfq.domain.errors import (
-    BadInput,
-    KeyReused,
     LeaseLost,
-    LimitBreached,
-    MarketUnfit,
     NoNewRisk,
     NotFound,
     SottoError,
@@ -25,20 +21,25 @@ from rfq.domain.errors import (
     StreamConflict,
     WrongState,
 )
-from rfq.domain.limits import DeskLimits, check
-from rfq.domain.rfq import Arrival, Rfq, RfqTerms
-from rfq.domain.values import DeskId, Instrument, LiftId, Quantity, RfqId
+from rfq.domain.limits import DeskLimits
+from rfq.domain.quote import LiftStatus
+from rfq.domain.rfq import Rfq, RfqTerms
+from rfq.domain.values import DeskId, LiftId, Quantity, RfqId
 from rfq.engine import commands
+from rfq.engine.accept import Accepting, arrival_of, instrument_of
 from rfq.engine.choose import residual_curve, score_panel
+from rfq.engine.confirm import ask_status
 from rfq.engine.controls import Controls
+from rfq.engine.hear import fill_id_of
 from rfq.engine.listening import Listening
 from rfq.engine.mark_outs import MarkOuts
+from rfq.engine.news import News
 from rfq.engine.parts import Parts
 from rfq.engine.plan import PlanAnswer
 from rfq.engine.recover import recover
 from rfq.engine.source_block import source_block
 from rfq.engine.sourcing import Sourcing, log
-from rfq.ports import Idempotency, MarketView, Trade
+from rfq.ports import Idempotency, Trade
 
 
 class Engine:
@@ -51,10 +52,11 @@ class Engine:
         self.listening = Listening(self._soon)
         self.ready = False
         self._live: dict[RfqId, Sourcing] = {}
-        self._open_of: Counter[DeskId] = Counter()
         self._stuck: set[RfqId] = set()
-        self._creating: dict[tuple[DeskId, str], asyncio.Future[None]] = {}
-        self._listeners: dict[RfqId, set[asyncio.Event]] = {}
+        self._accepting = Accepting(parts, self.controls, self.mark_outs, self._live, self._received)
+        self._cancels: dict[RfqId, str] = {}
+        """Who has asked to cancel what; kept until it is over, should the store fail before it is recorded."""
+        self._news = News()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life ---
@@ -63,8 +65,8 @@ class Engine:
         """Loads what people decreed, hears dealers, takes up every unfinished RFQ, and keeps doing so."""
         await self.controls.load()
         self.parts.gateway.attach(self.listening)
+        await self.mark_outs.restore()  # Before any story goes on, and asks or trades anew.
         await self._take_over()
-        await self.mark_outs.restore()
         self._soon(self.mark_outs.run())
         self._soon(self._keep())
         self.ready = True
@@ -72,13 +74,14 @@ class Engine:
     async def stop(self) -> None:
         """Stops where it stands. Everything is recorded, so the next start goes on from here."""
         self.ready = False
+        leases = [s.journal.lease for s in self._live.values()]
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for s in tuple(self._live.values()):
+        for lease in leases:
             with contextlib.suppress(SottoError):
-                await self.parts.store.release(s.journal.lease)
+                await self.parts.store.release(lease)
 
     async def _keep(self) -> None:
         """Renews what is ours and takes up what nobody owns any more."""
@@ -90,24 +93,50 @@ class Engine:
                 await self._take_over()
             except SottoError as error:
                 log.warning("keeping leases failed", error=str(error))
+            except Exception:
+                log.exception("keeping leases failed")  # Whatever it was: without this loop every lease lapses.
 
     async def _take_over(self) -> None:
+        taken: set[RfqId] = set()
         for rfq_id in await self.parts.store.unfinished():
             if rfq_id in self._live or rfq_id in self._stuck:
                 continue
             try:
                 s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
-            except (LeaseLost, StoreUnavailable):
+            except (LeaseLost, StoreUnavailable, StreamConflict):
                 continue
             except SottoError as error:
                 self._stuck.add(rfq_id)
                 log.error("cannot recover", rfq_id=rfq_id, error=str(error))
                 continue
-            self._begin(s)
+            taken.add(rfq_id)
+            self._resume(s)
+        if taken and self.ready:
+            await self.mark_outs.restore(taken)
+
+    def _resume(self, s: Sourcing) -> None:
+        """Goes on with a recovered RFQ, and says again what may not have been heard: all of it is harmless twice."""
+        self._begin(s)
+        self._soon(ask_status(s, s.block.lifts_in(LiftStatus.UNKNOWN)))
+        for fill in s.block.fills.values():
+            lift = s.block.lifts.get(fill.lift_id) if fill.lift_id else None
+            if lift is not None and fill.fill_id == fill_id_of(lift):
+                self._soon(self._book(s, Trade(lift, fill)))
+
+    async def _received(self, rfq_id: RfqId, event: ev.RfqReceived, created_by: Idempotency) -> None:
+        """Records a new RFQ and begins its story."""
+        s = Sourcing(self.parts, Block(), self.parts.store.first_lease(rfq_id), self._changed)
+        await s.journal.write(event, created_by=created_by)
+        self.mark_outs.begin(rfq_id)
+        self._begin(s)
 
     def _begin(self, s: Sourcing) -> None:
-        self._live[s.rfq.rfq_id] = s
-        self._open_of[s.rfq.desk_id] += 1
+        rfq_id = s.rfq.rfq_id
+        self._live[rfq_id] = s
+        by = f"kill switch: {self.killed}" if self.killed else self._cancels.get(rfq_id)
+        if by and not s.rfq.cancelling and not s.rfq.is_over:
+            with contextlib.suppress(SottoError):  # A broken journal stops the story, which is then taken up again.
+                s.journal.note(ev.CancelRequested(by))
         self._soon(self._tell(s))
 
     async def _tell(self, s: Sourcing) -> None:
@@ -122,21 +151,35 @@ class Engine:
             except Exception as error:
                 log.exception("story failed")
                 self._stuck.add(rfq_id)
+                for working in s.working:
+                    await working.cancel("internal error")  # Nobody watches over it any more.
                 with contextlib.suppress(SottoError):
-                    await s.journal.write(ev.PersonNeeded(f"internal error: {error}"))
+                    await self._set_aside(s, f"internal error: {error}")
             finally:
                 self._forget(s)
 
+    async def _set_aside(self, s: Sourcing, reason: str) -> None:
+        """Records that a person is needed; on the record loaded anew if what is in memory cannot be written."""
+        if s.journal.broken is not None:
+            s = await recover(self.parts, s.rfq.rfq_id, lambda *_: None, lambda *_: None)
+        await s.journal.write(ev.PersonNeeded(reason))
+
     def _forget(self, s: Sourcing) -> None:
         self._live.pop(s.rfq.rfq_id, None)
-        self._open_of[s.rfq.desk_id] -= 1
+        if s.rfq.is_over:
+            self._cancels.pop(s.rfq.rfq_id, None)
         self.listening.forget(s)
-        self._wake(s.rfq.rfq_id)
+        self._news.wake(s.rfq.rfq_id)
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background work failed", error=repr(error))
 
     # --- what desks ask ---
 
@@ -147,65 +190,16 @@ class Engine:
 
         Raises BadInput, KeyReused, LimitBreached, MarketUnfit, NoNewRisk, StoreUnavailable.
         """
-        place = (desk_id, idempotency_key)
-        while (other := self._creating.get(place)) is not None:
-            await asyncio.wait([other])
-        self._creating[place] = asyncio.get_running_loop().create_future()
-        try:
-            before = await self.parts.reader.idempotent(desk_id, idempotency_key)
-            if before is not None:
-                if before.body_digest != body_digest:
-                    raise KeyReused(idempotency_key)
-                return await self.rfq(before.rfq_id), False
-            return await self._receive(desk_id, terms, idempotency_key, body_digest), True
-        finally:
-            self._creating.pop(place).set_result(None)
-
-    async def _receive(self, desk_id: DeskId, terms: RfqTerms, key: str, digest: str) -> Rfq:
-        self.controls.refuse_if_killed()
-        if not self.ready or self.mark_outs.full:
+        if not self.ready:
             raise NoNewRisk("the engine is not taking new RFQs")
-        if len(self._live) >= self.parts.settings.open_rfqs:
-            raise LimitBreached("open RFQs of this engine", self.parts.settings.open_rfqs, len(self._live) + 1)
-        instrument = self._instrument(terms)
-        arrival = self._arrival(self.parts.market.view(instrument.symbol))
-        check(await self.controls.limits(desk_id), terms, instrument, arrival.mid, self._open_of[desk_id])
-        rfq_id = RfqId(self.parts.ids.new("rfq"))
-        s = Sourcing(self.parts, Block(), self.parts.store.first_lease(rfq_id), self._changed)
-        created_by = Idempotency(desk_id, key, digest, rfq_id)
-        await s.journal.write(ev.RfqReceived(rfq_id, desk_id, terms, arrival), created_by=created_by)
-        received = s.rfq
-        self.mark_outs.begin(rfq_id)
-        self._begin(s)
-        return received
-
-    def _instrument(self, terms: RfqTerms) -> Instrument:
-        instrument = self.parts.instruments.get(terms.leg.symbol)
-        if instrument is None:
-            raise BadInput("legs[0].symbol", terms.leg.symbol, "is not an instrument here")
-        if terms.leg.limit_price is not None and not instrument.on_tick(terms.leg.limit_price):
-            shown = instrument.format_price(terms.leg.limit_price)
-            raise BadInput("legs[0].limit_price", shown, "must be on the tick")
-        if terms.residual and (wrong := sorted(set(terms.residual.venues) - self.parts.router.venues())):
-            raise BadInput("residual.venues", wrong[0], "is not a venue here")
-        return instrument
-
-    def _arrival(self, view: MarketView) -> Arrival:
-        """The mid that costs are measured from. Raises MarketUnfit for a halted, one-sided or stale market."""
-        age_s = (self.parts.market_clock.now() - view.source_at).total_seconds()
-        if view.halted:
-            raise MarketUnfit(f"{view.symbol} is halted")
-        if view.bid is None or view.ask is None or view.mid is None:
-            raise MarketUnfit(f"{view.symbol} has no two-sided market")
-        if age_s > self.parts.settings.stale_after_s:
-            raise MarketUnfit(f"{view.symbol} was last seen {age_s:.1f} market seconds ago")
-        return Arrival(view.bid, view.ask, view.mid, view.source_at)
+        rfq_id, created = await self._accepting.submit(desk_id, terms, idempotency_key, body_digest)
+        return await self.rfq(rfq_id), created
 
     async def plan(self, terms: RfqTerms) -> PlanAnswer:
         """Whom Sotto would ask, in what order, at what expected cost. Asks nobody, records nothing."""
-        instrument = self._instrument(terms)
+        instrument = instrument_of(self.parts, terms)
         view = self.parts.market.view(instrument.symbol)
-        self._arrival(view)
+        arrival_of(self.parts, view)
         selection = await score_panel(self.parts, terms, instrument, view, self.parts.seed)
         curve = residual_curve(self.parts, terms, instrument, view, selection)
         return PlanAnswer(selection, view, curve, selection.expected_cost_bps)
@@ -229,7 +223,9 @@ class Engine:
 
     async def cancel(self, rfq_id: RfqId, by: str) -> commands.CancelAnswer:
         """See commands.cancel. Raises NotFound, and WrongState when it is over."""
-        return await commands.cancel(await self._alive(rfq_id, "be cancelled"), by)
+        s = await self._alive(rfq_id, "be cancelled")
+        self._cancels[rfq_id] = by
+        return await commands.cancel(s, by)
 
     async def award(self, rfq_id: RfqId, picks: Sequence[commands.Pick], by: str) -> Award:
         """See commands.pick. Raises NotFound, WrongState, BadInput, NoNewRisk."""
@@ -250,7 +246,7 @@ class Engine:
             s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
             settled = await commands.settle(s, lift_id, answer, evidence, by, quantity)
             self._stuck.discard(rfq_id)
-            self._begin(s)
+            self._resume(s)
             return settled
         s = await self._alive(rfq_id, "be settled")
         return await commands.settle(s, lift_id, answer, evidence, by, quantity)
@@ -282,27 +278,14 @@ class Engine:
 
     # --- news ---
 
-    @contextlib.contextmanager
-    def changes(self, rfq_id: RfqId) -> Iterator[asyncio.Event]:
+    def changes(self, rfq_id: RfqId) -> AbstractContextManager[asyncio.Event]:
         """An event set whenever more of this RFQ became durable. Clear it, read, then wait for it again."""
-        mine = asyncio.Event()
-        self._listeners.setdefault(rfq_id, set()).add(mine)
-        try:
-            yield mine
-        finally:
-            listeners = self._listeners[rfq_id]
-            listeners.discard(mine)
-            if not listeners:
-                del self._listeners[rfq_id]
-
-    def _wake(self, rfq_id: RfqId) -> None:
-        for listener in self._listeners.get(rfq_id, ()):
-            listener.set()
+        return self._news.of(rfq_id)
 
     def _changed(self, s: Sourcing, events: Sequence[ev.Stamped]) -> None:
         """Called when events were folded, and with none when earlier ones became durable."""
         if not events:
-            self._wake(s.rfq.rfq_id)
+            self._news.wake(s.rfq.rfq_id)
             return
         symbol, rfq_id = s.rfq.terms.leg.symbol, s.rfq.rfq_id
         for stamped in events:

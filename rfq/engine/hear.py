@@ -21,6 +21,9 @@ from rfq.domain.values import FillId, Quantity
 from rfq.engine.sourcing import Sourcing, log
 from rfq.ports import DealerDeclined, DealerQuoted, DealerWithdrew, LiftAnswered
 
+MOST_LATE = 8
+"""Late quotes recorded for each request; more say nothing new, and would grow without bound."""
+
 
 def take_quote(s: Sourcing, request: Request, said: DealerQuoted, received_at: datetime) -> None:
     """Admits a quote by its arrival stamp and records it. Raises BadInput for one that breaks the rules."""
@@ -45,11 +48,16 @@ def take_quote(s: Sourcing, request: Request, said: DealerQuoted, received_at: d
         return
     auctioning = s.rfq.status is RfqStatus.AUCTIONING and not s.rfq.cancelling
     if admission is Admission.LATE or not auctioning:
-        if before is None and not s.rfq.is_over:
+        if before is None and _may_record_late(s, request):
             s.journal.note(ev.QuoteCameLate(quote))
-        raise WrongState("request", request.request_id, "closed", "be quoted any more: recorded as late")
+        raise WrongState("request", request.request_id, "closed", "be quoted any more")
     _refuse_second_quote(s, request, quote)
     s.journal.note(ev.QuoteReceived(quote))
+
+
+def _may_record_late(s: Sourcing, request: Request) -> bool:
+    late = [q for q in s.block.quotes.values() if q.request_id == request.request_id and q.status is QuoteStatus.LATE]
+    return not s.rfq.is_over and len(late) < MOST_LATE
 
 
 def _refuse_second_quote(s: Sourcing, request: Request, quote: Quote) -> None:
@@ -108,8 +116,16 @@ def take_lift_answer(s: Sourcing, lift: Lift, said: LiftAnswered) -> None:
             raise WrongState("lift", lift.lift_id, lift.status.value, "be unknown: no status was asked")
         s.journal.note(ev.LiftRefused(lift.lift_id, said.reason or said.answer))
         log.info("lift refused", rfq_id=s.rfq.rfq_id, dealer=lift.dealer_id, reason=said.reason)
-        return
-    confirm(s, lift, said.quantity)
+    else:
+        confirm(s, lift, said.quantity)
+    if s.rfq.needs_person and not s.rfq.stopped and not s.block.lifts_in(LiftStatus.UNKNOWN):
+        # A person was wanted because the dealer did not say. Now it has.
+        s.journal.note(ev.PersonSettled(f"dealer {lift.dealer_id}", f"answered by itself: {said.answer}"))
+
+
+def fill_id_of(lift: Lift) -> FillId:
+    """One lift, one fill, one name: what is confirmed twice is still one trade."""
+    return FillId(f"fill-{lift.lift_id}")
 
 
 def confirm(s: Sourcing, lift: Lift, quantity: Quantity | None = None) -> None:
@@ -118,7 +134,7 @@ def confirm(s: Sourcing, lift: Lift, quantity: Quantity | None = None) -> None:
     if lots <= 0:
         raise BadInput("quantity", lots, "must be positive in a confirmation")
     fill = Fill(
-        fill_id=FillId(f"fill-{lift.lift_id}"),
+        fill_id=fill_id_of(lift),
         rfq_id=lift.rfq_id,
         symbol=lift.symbol,
         side=lift.side,
@@ -132,9 +148,11 @@ def confirm(s: Sourcing, lift: Lift, quantity: Quantity | None = None) -> None:
         dealer_id=lift.dealer_id,
         lift_id=lift.lift_id,
     )
-    s.journal.note(ev.LiftConfirmed(lift.lift_id, fill))
-    if lots > lift.quantity:
-        excess = Quantity(lots - lift.quantity)
-        beyond = fill.but(fill_id=FillId(f"{fill.fill_id}-break"), quantity=excess)
-        s.journal.note(ev.BreakFound(beyond, excess))
-        log.error("break", rfq_id=s.rfq.rfq_id, dealer=lift.dealer_id, excess=excess)
+    if lots <= lift.quantity:
+        s.journal.note(ev.LiftConfirmed(lift.lift_id, fill))
+        return
+    excess = Quantity(lots - lift.quantity)
+    beyond = fill.but(fill_id=FillId(f"{fill.fill_id}-break"), quantity=excess)
+    # One group: a crash must not keep the trade and forget the break.
+    s.journal.note(ev.LiftConfirmed(lift.lift_id, fill), ev.BreakFound(beyond, excess))
+    log.error("break", rfq_id=s.rfq.rfq_id, dealer=lift.dealer_id, excess=excess)

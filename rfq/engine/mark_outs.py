@@ -1,18 +1,22 @@
 """Where the market went after every request and every fill: taken when due, on the market's clock, for the models."""
 
 import asyncio
+import contextlib
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from rfq.domain import events as ev
-from rfq.domain.errors import SottoError
+from rfq.domain.errors import NotFound, SottoError
 from rfq.domain.fill import MARK_OUT_HORIZONS_S, MarkOut
 from rfq.domain.values import Price, RfqId, Symbol
 from rfq.engine.sourcing import log
 from rfq.ports import Clock, MarketClock, MarketData, RfqStore, StreamId
+
+RESTORED = timedelta(days=7)
+"""Market time for which unfinished mark-outs are looked up after a restart: a long weekend and more."""
 
 MOST_WAITING = 200_000
 """Groups waiting at one time. At that, `full` says that no new RFQ should be taken."""
@@ -52,10 +56,15 @@ class MarkOuts:
         if subjects:
             self._push(Group(rfq_id, symbol, at, tuple(subjects)))
 
-    async def restore(self) -> None:
-        """Takes up what earlier processes left unfinished."""
-        since = self._market_clock.now() - timedelta(seconds=2 * MARK_OUT_HORIZONS_S[-1])
-        for left in await self._store.unmarked(since):
+    async def restore(self, only: Collection[RfqId] | None = None) -> None:
+        """Takes up what other processes left unfinished; `only` of these RFQs, and of none that is followed already.
+
+        What is overdue by so much that its mid is not known any more is stored as missing.
+        """
+        followed = set(self._groups_of)
+        for left in await self._store.unmarked(self._market_clock.now() - RESTORED):
+            if left.rfq_id in followed or (only is not None and left.rfq_id not in only):
+                continue
             subject = ((left.subject, left.reference),)
             self._push(Group(left.rfq_id, left.symbol, left.at, subject, left.missing_s))
 
@@ -74,21 +83,25 @@ class MarkOuts:
             ready: list[Group] = []
             while self._due and self._due[0][0] <= now and len(ready) < 500:
                 ready.append(heapq.heappop(self._due)[2])
-            await self._take(ready)
+            if not await self._take(ready):
+                await self._clock.sleep_until(self._clock.now() + timedelta(seconds=1))
 
-    async def _take(self, groups: Sequence[Group]) -> None:
+    async def _take(self, groups: Sequence[Group]) -> bool:
+        """False if some could not be stored: they are due again."""
         writes: list[tuple[Group, asyncio.Future[None]]] = []
+        taken = True
         for group in groups:
-            marks = await self._marks(group)
             try:
-                writes.append((group, await self._append(group.rfq_id, marks)))
+                writes.append((group, await self._append(group.rfq_id, await self._marks(group))))
             except SottoError as error:
-                await self._again(group, error)
+                self._again(group, error)
+                taken = False
         for group, write in writes:
             try:
                 await write
             except SottoError as error:
-                await self._again(group, error)
+                self._again(group, error)
+                taken = False
                 continue
             rest = group.horizons_s[1:]
             self._groups_of[group.rfq_id] -= 1
@@ -98,19 +111,21 @@ class MarkOuts:
             elif not self._groups_of[group.rfq_id]:
                 del self._groups_of[group.rfq_id]
                 self._ends.pop(group.rfq_id, None)
+        return taken
 
-    async def _again(self, group: Group, error: SottoError) -> None:
+    def _again(self, group: Group, error: SottoError) -> None:
         log.warning("mark-outs delayed", rfq_id=group.rfq_id, error=str(error))
         self._ends.pop(group.rfq_id, None)
         self._groups_of[group.rfq_id] -= 1
         self._push(group)
-        await self._clock.sleep_until(self._clock.now() + timedelta(seconds=1))
 
     async def _marks(self, group: Group) -> tuple[MarkOut, ...]:
         horizon = group.horizons_s[0]
         due = group.at + timedelta(seconds=horizon)
-        mid = await self._market.mid_at(group.symbol, due)
-        control = await self._market.control_bps(group.symbol, group.at, due) if mid is not None else None
+        mid, control = None, None
+        with contextlib.suppress(NotFound):  # No feed of it here: missing, as when the mid is not known.
+            if (mid := await self._market.mid_at(group.symbol, due)) is not None:
+                control = await self._market.control_bps(group.symbol, group.at, due)
         return tuple(
             MarkOut(subject, group.rfq_id, horizon, due, reference, mid, control)
             for subject, reference in group.subjects

@@ -44,9 +44,11 @@ async def collect(s: Sourcing) -> None:
         if further and selection is not None:
             await _ask(s, auction.auction_id, further, selection, wave=s.block.auctions[auction.auction_id].waves + 1)
             return
-    requests = s.block.requests_of(auction.auction_id)
-    s.journal.note(ev.AuctionClosed(auction.auction_id, tuple(r.request_id for r in silent(requests))))
-    await s.parts.gateway.withdraw(silent(requests), "closed")
+    unanswered = silent(s.block.requests_of(auction.auction_id))
+    # Who could not be reached was not silent, and stays marked so: nothing is learned of it, and it is told nothing.
+    lapsed = tuple(r.request_id for r in unanswered if r.status is RequestStatus.ASKED)
+    s.journal.note(ev.AuctionClosed(auction.auction_id, lapsed))
+    await s.parts.gateway.withdraw(unanswered, "closed")
 
 
 async def _ask(
@@ -76,7 +78,8 @@ async def _ask(
         for dealer_id in dealers
     )
     await s.journal.write(ev.DealersAsked(auction_id, wave, deadline, requests))
-    reached = await s.parts.gateway.ask(requests)
+    # A cancel that came while this was recorded: nobody learns of the block.
+    reached = frozenset() if s.rfq.cancelling else await s.parts.gateway.ask(requests)
     asked_still = {RequestStatus.ASKED}
     missed = tuple(
         r.request_id

@@ -68,7 +68,6 @@ async def work(s: Sourcing) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        s.working = []
     await s.until(lambda: s.rfq.reserved == NO_LOTS and not s.rfq.needs_person)
     if may_work(s):
         await begin_residual(s)  # Lots that came back from a lift which was unknown.
@@ -133,7 +132,7 @@ async def finish(s: Sourcing) -> None:
     rfq = s.rfq
     unknown = s.block.lifts_in(LiftStatus.SENT, LiftStatus.UNKNOWN)
     assert not unknown, "an RFQ cannot end with lifts in flight"
-    if rfq.cancelling:
+    if rfq.cancelling and rfq.unfilled:
         s.journal.note(ev.RfqCancelled("cancelled by the desk"))
     elif rfq.filled or rfq.terms.residual:
         s.journal.note(ev.RfqDone("filled" if not rfq.unfilled else "done with lots left unfilled"))
