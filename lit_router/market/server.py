@@ -19,6 +19,7 @@ from rfq.domain.values import Symbol
 from rfq.ports import MarketClock, MarketView
 
 MOST_SESSIONS = 64
+GOODBYE_S = 1.0
 
 
 class ExchangeServer:
@@ -59,7 +60,7 @@ class ExchangeServer:
             max_size=MAX_FRAME,
             max_queue=16,
             open_timeout=self.send_s,
-            close_timeout=1.0,
+            close_timeout=GOODBYE_S,
         ) as self._server:
             port = next(iter(self._server.sockets)).getsockname()[1]
             self.url = f"ws://{self._host}:{port}/"
@@ -94,7 +95,10 @@ class ExchangeServer:
         codec = Codec(str(connection.subprotocol))
         session = ParticipantSession(connection.username, core, clock, codec, most_reports=self.most_reports)
         self._sessions.add(session)
-        writing = asyncio.create_task(self._write(connection, session))
+        tasks = (
+            asyncio.create_task(self._write(connection, session)),
+            asyncio.create_task(self._watch(connection, session)),
+        )
         try:
             async for frame in connection:
                 session.heard(frame)
@@ -102,19 +106,27 @@ class ExchangeServer:
             pass
         finally:
             self._sessions.discard(session)
-            writing.cancel()
+            for task in tasks:
+                task.cancel()
             session.left()
 
     async def _write(self, connection: ServerConnection, session: ParticipantSession) -> None:
         with suppress(ConnectionClosed):
             try:
-                while not session.overrun:
+                while True:
                     for frame in await session.outgoing():
                         async with asyncio.timeout(self.send_s):
                             await connection.send(frame)
-                await connection.close(1013, "reports were not read in time")
             except TimeoutError:
-                await connection.close(1013, "messages were not read in time")
+                session.overran.set()
+
+    async def _watch(self, connection: ServerConnection, session: ParticipantSession) -> None:
+        """Ends the connection of a participant that does not read. It may not read the goodbye either."""
+        await session.overran.wait()
+        with suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(GOODBYE_S):
+                await connection.close(1013, "reports were not read in time")
+        connection.transport.abort()
 
     async def _publish(self, core: MatchingCore, clock: MarketClock) -> None:
         while True:

@@ -35,7 +35,7 @@ class ParticipantSession:
         self._due = False
         self._wake = asyncio.Event()
         self._most = most_reports
-        self.overrun = False
+        self.overran = asyncio.Event()
         """More reports were waiting than allowed: the connection must end."""
         self._say(self._welcome())
 
@@ -129,7 +129,7 @@ class ParticipantSession:
 
     def _say(self, message: wire.ToParticipant) -> None:
         if len(self._waiting) >= self._most:
-            self.overrun = True
+            self.overran.set()
         else:
             self._waiting.append(message)
         self._wake.set()
