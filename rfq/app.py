@@ -36,7 +36,10 @@ from ml.residual_cost import SquareRootResidual
 from rfq import keys
 from rfq.api.create import create_api, server_config
 from rfq.api.edge import Edge
+from rfq.benchmarks import Benchmarks
 from rfq.clocks import RandomIds, SystemClock
+from rfq.domain.events import Stamped
+from rfq.domain.values import RfqId
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
 from rfq.instruments import directory
@@ -124,6 +127,14 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             Chooser(DealerModels.load(settings.models_dir)), history, instruments, clock, thinking
         )
         stack.push_async_callback(predictor.close)
+        controls = PostgresControlStore(store)
+        benchmarks = Benchmarks(exchange, controls, clock, market_clock)
+        stack.push_async_callback(benchmarks.close)
+
+        def observe(rfq_id: RfqId, stamped: Stamped) -> None:
+            metrics.saw(rfq_id, stamped)
+            benchmarks.observe(rfq_id, stamped)
+
         engine = Engine(
             Parts(
                 clock=clock,
@@ -132,7 +143,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
                 ids=ids,
                 store=store,
                 reader=reader,
-                controls=PostgresControlStore(store),
+                controls=controls,
                 gateway=gateway,
                 predictor=predictor,
                 residual=SquareRootResidual(),
@@ -146,7 +157,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
                     unknown_limit_s=settings.unknown_limit_s,
                     takeover_s=settings.lease_s / 4,
                 ),
-                observe=metrics.saw,
+                observe=observe,
             )
         )
         edge = Edge(

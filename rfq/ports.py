@@ -298,7 +298,7 @@ class Router(Protocol):
 
 
 class StreamId(Frozen, frozen=True):
-    """Kinds: rfq, dealer, limit, model, system, markout."""
+    """Kinds: rfq, dealer, limit, model, system, markout, benchmark."""
 
     kind: str
     name: str

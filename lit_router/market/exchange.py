@@ -4,7 +4,7 @@ The simulated day is continuous: trading hours scale volume and volatility, they
 follows from the seed and the calls made: same seed, same calls, same reports.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from datetime import datetime
 from typing import NamedTuple, Self
@@ -108,10 +108,11 @@ class SimulatedExchange(LitMatching):
     def resume(self, symbol: Symbol) -> None:
         self._find(symbol).book.halted = False
 
-    def fork(self, name: str) -> Self:
+    def fork(self, name: str, only: Collection[Symbol] | None = None) -> Self:
         """An independent twin, with every order but no participant connected, that sees the same exogenous flow.
 
-        `name` begins the fill ids of the twin. What participants do to one is not done to the other.
+        `name` begins the fill ids of the twin. What participants do to one is not done to the other. `only` lists
+        fewer instruments.
         """
         twin = copy(self)
         twin.name, twin._sinks, twin._over = name, {}, self._over.copy()
@@ -122,6 +123,7 @@ class SimulatedExchange(LitMatching):
                 {pool_name: pool.fork() for pool_name, pool in listed.pools.items()},
             )
             for symbol, listed in self._listed.items()
+            if only is None or symbol in only
         }
         resting: dict[tuple[str, str], OwnOrder] = {}
         for listed in twin._listed.values():
@@ -139,6 +141,7 @@ class SimulatedExchange(LitMatching):
                 list(entry.executions),
             )
             for key, entry in self._entries.items()
+            if entry.ticket.symbol in twin._listed
         }
         return twin
 

@@ -193,6 +193,7 @@ class Block:
             case (
                 ev.MarkOutsTaken()
                 | ev.TradeAcknowledged()
+                | ev.BenchmarksWorked()
                 | ev.KillSwitchThrown()
                 | ev.KillSwitchReleased()
                 | ev.LimitSet()

@@ -284,6 +284,12 @@ class TradeAcknowledged(Event, frozen=True):
     lift_id: LiftId
 
 
+class BenchmarksWorked(Event, frozen=True):
+    """What the whole block would have cost by other means on the same market path: (name, bps of arrival)."""
+
+    cost_bps: tuple[tuple[str, float], ...]
+
+
 class KillSwitchThrown(Event, frozen=True):
     by: str
     reason: str
@@ -351,7 +357,7 @@ BlockEvent: TypeAlias = (
     | OrderEvent
 )
 SideEvent: TypeAlias = (
-    MarkOutsTaken | TradeAcknowledged | KillSwitchThrown | KillSwitchReleased | LimitSet | ModelLoaded
+    MarkOutsTaken | TradeAcknowledged | BenchmarksWorked | KillSwitchThrown | KillSwitchReleased | LimitSet | ModelLoaded
 )
 AnyEvent: TypeAlias = BlockEvent | SideEvent
 
