@@ -1,14 +1,13 @@
 """A typed client for desk tools: `async with Client(url, key) as desk: rfq = await desk.create_rfq(...)`.
 
-Bodies and answers are the structs of rfq.api.messages, rfq.api.answers and
-rfq.api.house_answers. Every refusal raises a `Refused` that
-carries the problem (RFC 9457). What is safe to repeat is repeated a few times when the service cannot be reached.
+Bodies and answers are the structs of rfq.api.messages, answers and house_answers. Every refusal raises a `Refused`
+that carries the problem (RFC 9457). What is safe to repeat is repeated when the service cannot be reached.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -81,7 +80,7 @@ _KINDS: dict[int, type[Refused]] = {
 
 
 class Client:
-    """One caller's connection pool. Every request ends within `timeout_s`; event streams and waits have their own."""
+    """One caller's connections. Every request ends within `timeout_s`; event streams have limits of their own."""
 
     def __init__(
         self,
@@ -105,9 +104,7 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -169,7 +166,7 @@ class Client:
 
     # --- events ------------------------------------------------------------------------------------------------
 
-    async def events(self, rfq_id: str, after: int = 0) -> AsyncIterator[a.EventAnswer]:
+    async def events(self, rfq_id: str, after: int = 0) -> AsyncGenerator[a.EventAnswer, None]:
         """Every event after sequence `after`, once and in order, until the RFQ is over; reconnects where it stopped.
 
         Raises Refused for an RFQ that is not there, and Unreachable after several reconnections that brought nothing.
@@ -177,11 +174,12 @@ class Client:
         pause_s, tries = FIRST_PAUSE_S, 0
         while True:
             try:
-                async for told in self._stream(rfq_id, after):
-                    if told is None:
-                        return
-                    after, tries, pause_s = told.sequence, 0, FIRST_PAUSE_S
-                    yield told
+                async with aclosing(self._stream(rfq_id, after)) as stream:
+                    async for told in stream:
+                        if told is None:
+                            return
+                        after, tries, pause_s = told.sequence, 0, FIRST_PAUSE_S
+                        yield told
             except (httpx.TransportError, Unavailable) as error:
                 if tries >= TRIES:
                     raise Unreachable(f"no events of {rfq_id}: {error}") from error
@@ -198,7 +196,7 @@ class Client:
                 pass
             return await self.get(rfq_id)
 
-    async def _stream(self, rfq_id: str, after: int) -> AsyncIterator[a.EventAnswer | None]:
+    async def _stream(self, rfq_id: str, after: int) -> AsyncGenerator[a.EventAnswer | None, None]:
         """One connection's events; None when the service says that there will be no more."""
         timeout = httpx.Timeout(self._http.timeout.connect, read=SILENCE_S)
         headers = {"Last-Event-ID": str(after)}
@@ -218,9 +216,10 @@ class Client:
                     if len(data) > LONGEST_EVENT:
                         raise Unreachable(f"an event of {rfq_id} is larger than {LONGEST_EVENT} characters")
                 elif not line and data:
-                    yield None if name == "end" else msgspec.json.decode(data, type=a.EventAnswer)
                     if name == "end":
+                        yield None
                         return
+                    yield msgspec.json.decode(data, type=a.EventAnswer)
                     name, data = "", ""
 
     # --- the rest ----------------------------------------------------------------------------------------------
@@ -254,8 +253,7 @@ class Client:
 
     async def ready(self) -> h.Ready:
         """Whether RFQs can be taken now. Raises Unreachable."""
-        response = await self._send("GET", "/health/ready", again=False)
-        return _decoded(response.content, h.Ready)
+        return _decoded((await self._send("GET", "/health/ready", again=False)).content, h.Ready)
 
     # --- sending -----------------------------------------------------------------------------------------------
 
