@@ -1,4 +1,4 @@
-"""TWAP and VWAP on the same market path: each block's simulated market is kept as it was at arrival, and worked anew."""
+"""TWAP and VWAP on the same market path: a block's simulated market is kept as it was at arrival, and worked anew."""
 
 import asyncio
 import multiprocessing

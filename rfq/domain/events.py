@@ -357,7 +357,13 @@ BlockEvent: TypeAlias = (
     | OrderEvent
 )
 SideEvent: TypeAlias = (
-    MarkOutsTaken | TradeAcknowledged | BenchmarksWorked | KillSwitchThrown | KillSwitchReleased | LimitSet | ModelLoaded
+    MarkOutsTaken
+    | TradeAcknowledged
+    | BenchmarksWorked
+    | KillSwitchThrown
+    | KillSwitchReleased
+    | LimitSet
+    | ModelLoaded
 )
 AnyEvent: TypeAlias = BlockEvent | SideEvent
 
