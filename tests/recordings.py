@@ -1,5 +1,6 @@
 """Handmade recordings of a market: a few messages, each with the book that follows it."""
 
+import random
 from datetime import UTC, datetime
 
 import numpy as np
@@ -50,3 +51,34 @@ def shows(bid: int, ask: int, *, bid_price: int = BID, ask_price: int = ASK) -> 
     bids = [(bid_price, bid)] if bid else []
     asks = [(ask_price, ask), (ask_price + 100, 500)] if ask else [(ask_price + 100, 500)]
     return [*bids, (BID - 200, 500)], asks
+
+
+def random_recording(rng: random.Random, messages: int) -> Recording:
+    """A consistent small market: orders are added on five prices a side, cancelled, and executed from the front."""
+    orders: dict[int, list[list[int]]] = {1: [], -1: []}
+    rows: list[tuple[Message, Levels]] = []
+    for number in range(messages):
+        side = rng.choice((1, -1))
+        own, other = orders[side], orders[-side]
+        kind = rng.choice((1, 1, 1, 2, 3, 4, 5)) if own else 1
+        order_id, lots, price = 0, 10, BID + 200
+        if kind == 1:
+            facing = min((o[2] for o in other), default=ASK) if side > 0 else max((o[2] for o in other), default=BID)
+            order_id, lots, price = number + 1, rng.randint(1, 50), facing - side * 100 * rng.randint(1, 5)
+            own.append([order_id, lots, price])
+        elif kind != 5:
+            best = max(own, key=lambda o: side * o[2])[2]
+            chosen = next(o for o in own if o[2] == best) if kind == 4 else rng.choice(own)
+            lots = chosen[1] if kind == 3 else rng.randint(1, chosen[1])
+            order_id, price = chosen[0], chosen[2]
+            chosen[1] -= lots
+            orders[side] = [o for o in own if o[1]]
+        rows.append(((float(number), kind, order_id, lots, price, side), (_levels(orders, 1), _levels(orders, -1))))
+    return recording(*rows, ends_s=float(messages))
+
+
+def _levels(orders: dict[int, list[list[int]]], side: int) -> list[tuple[int, int]]:
+    sizes: dict[int, int] = {}
+    for _, lots, price in orders[side]:
+        sizes[price] = sizes.get(price, 0) + lots
+    return sorted(sizes.items(), reverse=side > 0)

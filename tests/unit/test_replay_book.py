@@ -171,6 +171,34 @@ def test_hidden_execution_inside_the_spread_serves_a_hidden_order_on_the_other_s
     assert desk.fills == [(BID + 150, 60)], "one was a buyer's, one beyond the limit, one too small, one at the bid"
 
 
+def test_two_hidden_orders_share_one_hidden_execution() -> None:
+    core, desk = play(((1.0, 5, 0, 60, BID + 150, -1), shows(100, 100)))
+    desk.send("a", Side.BUY, 40, None, book=HIDDEN)
+    desk.send("b", Side.BUY, 40, None, book=HIDDEN)
+    core.advance_to(at(2))
+    assert desk.fills == [(BID + 150, 40), (BID + 150, 20)]
+
+
+def test_an_order_beyond_the_recorded_levels_learns_its_place_from_the_first_message_there() -> None:
+    two_bids = ([(BID, 100), (BID - 100, 100)], [(ASK, 100), (ASK + 100, 500)])
+    down = ([(BID - 100, 100), (BID - 300, 40)], [(ASK, 100), (ASK + 100, 500)])
+    less = ([(BID - 100, 100), (BID - 300, 30)], [(ASK, 100), (ASK + 100, 500)])
+    rows = (
+        ((0.0, 1, 1, 100, BID, 1), two_bids),
+        ((1.0, 3, 1, 100, BID, 1), down),
+        ((2.0, 2, 8, 10, BID - 300, 1), less),
+    )
+    core = RecordedExchange([recording(*rows)])
+    core.advance_to(at(0.5))
+    desk = Desk(core)
+    desk.send("a", Side.BUY, 10, BID - 300)
+    core.advance_to(at(1.5))
+    (order,) = core._books[ACME].bids[BID - 300].orders
+    assert order.ahead > 1_000_000
+    core.advance_to(at(2.5))
+    assert order.ahead == 30
+
+
 def test_hidden_buyer_found_by_a_seller_is_behind_our_displayed_bid_at_a_better_price() -> None:
     core, desk = play(((1.0, 5, 0, 60, BID + 150, 1), shows(100, 100)))
     desk.send("a", Side.BUY, 100, BID + 200)
