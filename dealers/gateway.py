@@ -57,7 +57,7 @@ class WireGateway(DealerLines):
         super().__init__(clock=clock, ledger=ledger, bounds=bounds)
         self._session_bounds = session_bounds or SessionBounds()
         self._translation = Translation(instruments)
-        self._session_id = ids.new("session")
+        self.session_id = ids.new("session")
         self._sessions: set[LineSession] = set()
         self._frames_sent = self._frames_received = 0
         self._on_message: dict[type, Callable[[Line, LineSession, Any, datetime], None]] = {
@@ -174,7 +174,7 @@ class WireGateway(DealerLines):
     def _welcome(self, line: Line, session: LineSession, logon: wire.Logon) -> None:
         """Answers the logon, sends what was missed, and opens the line: all before anything else can be said."""
         now, older = self._clock.now(), line.carrier
-        known = logon.session_id == self._session_id
+        known = logon.session_id == self.session_id
         resumed = known and logon.last_sequence <= line.sequence
         missed, lost_to = line.missed(logon.last_sequence if resumed else None, now)
         session.sequence = line.sequence
@@ -183,7 +183,7 @@ class WireGateway(DealerLines):
         if isinstance(older, LineSession):
             older.end("replaced", "a newer connection of yours took over")
         beat = self._session_bounds.heartbeat_s
-        session.put(wire.Session(wire.VERSION, self._session_id, line.sequence, beat, resumed, now))
+        session.put(wire.Session(wire.VERSION, self.session_id, line.sequence, beat, resumed, now))
         if known and not resumed:
             error = BadInput("last_sequence", logon.last_sequence, f"must be at most {line.sequence}")
             session.complain(told(error, line.sequence, "logon"))

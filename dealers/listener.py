@@ -20,26 +20,30 @@ class SocketConnection:
     """The websockets library's connection as a dealers.session.Connection."""
 
     def __init__(self, socket: ServerConnection) -> None:
-        self._socket = socket
+        self.socket = socket
 
     @property
     def subprotocol(self) -> str | None:
-        return self._socket.subprotocol
+        return self.socket.subprotocol
 
     async def recv(self) -> str | bytes:
         try:
-            return await self._socket.recv()
+            return await self.socket.recv()
         except ConnectionClosed as closed:
             raise PeerGone(str(closed)) from None
 
     async def send(self, frame: str | bytes, /) -> None:
         try:
-            await self._socket.send(frame)
+            await self.socket.send(frame)
         except ConnectionClosed as closed:
             raise PeerGone(str(closed)) from None
 
     async def close(self, code: int, reason: str) -> None:
-        await self._socket.close(code, reason)
+        await self.socket.close(code, reason)
+
+    def cut(self) -> None:
+        """Drops the line without a word, as a network does."""
+        self.socket.transport.abort()
 
 
 @contextlib.asynccontextmanager

@@ -90,17 +90,17 @@ class Trader(Protocol):
 class Exchange(Protocol):
     """A dealer's own access to the market, apart from the dealer protocol: Sotto never sees whose flow it is."""
 
-    def mid(self, symbol: Symbol) -> Price | None: ...
+    def mid(self, symbol: Symbol, /) -> Price | None: ...
 
     def now(self) -> datetime:
         """Market time."""
         ...
 
-    async def sleep_until(self, at: datetime) -> None:
+    async def sleep_until(self, at: datetime, /) -> None:
         """Market time."""
         ...
 
-    def trade(self, dealer_id: DealerId, symbol: Symbol, side: Side, lots: Quantity) -> None:
+    def trade(self, account: DealerId, symbol: Symbol, side: Side, lots: Quantity, /) -> None:
         """Buys or sells at the market for the dealer's own account. Never waits."""
         ...
 
