@@ -52,6 +52,8 @@ class Block:
         self.quotes: dict[QuoteId, Quote] = {}
         self.lifts: dict[LiftId, Lift] = {}
         self.fills: dict[FillId, Fill] = {}
+        self.breaks: set[FillId] = set()
+        """Fills beyond what was asked for: facts in dispute, which count in no lots."""
         self.awards: list[Award] = []
         self.parents: dict[ParentId, ParentOrder] = {}
         self.open_parents: dict[ParentId, Quantity] = {}
@@ -348,6 +350,8 @@ class Block:
                 self.open_parents[fill.parent_id] = Quantity(self.open_parents[fill.parent_id] - fill.quantity)
             case ev.ParentDone(parent_id=parent_id):
                 del self.open_parents[parent_id]
+            case ev.BreakFound(fill=fill):
+                self.breaks.add(fill.fill_id)
             case _:
                 pass
 
