@@ -17,15 +17,16 @@ from rfq.api import answers as a
 from rfq.api import house_answers as h
 from rfq.api import messages as m
 from rfq.domain.rfq import RfqStatus
+from rfq.tca.report import BlockReport
 
 T = TypeVar("T")
 
 TRIES = 4
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
-SILENCE_S = 60.0
-"""An event stream that says nothing for so long, not even a heartbeat, is taken for dead and opened again."""
 LONGEST_EVENT = 4_000_000
+SILENCE_S = 60.0
+"""An event stream that says nothing for so long, not even a heartbeat, is opened again."""
 
 
 class ClientError(Exception):
@@ -33,7 +34,7 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):
-    """The service did not answer, or not as one of ours. Whether it acted is not known."""
+    """The service did not answer as one of ours. Whether it acted is not known."""
 
 
 class Refused(ClientError):
@@ -123,8 +124,8 @@ class Client:
     async def page(
         self, status: RfqStatus | None = None, before: str | None = None, limit: int = 50, desk: str | None = None
     ) -> a.RfqPage:
-        given = {"status": status.value if status else None, "before": before, "limit": limit, "desk": desk}
-        return await self._get("/v1/rfqs", a.RfqPage, {k: v for k, v in given.items() if v is not None})
+        given = {"status": status and status.value, "before": before, "limit": limit, "desk": desk}
+        return await self._get("/v1/rfqs", a.RfqPage, {k: v for k, v in given.items() if v})
 
     async def rfqs(self, status: RfqStatus | None = None, desk: str | None = None) -> AsyncIterator[a.RfqAnswer]:
         """All of them, newest first, page by page."""
@@ -161,8 +162,8 @@ class Client:
     async def fills(self, rfq_id: str) -> tuple[a.FillAnswer, ...]:
         return (await self._get(f"/v1/rfqs/{rfq_id}/fills", a.FillsAnswer)).fills
 
-    async def report(self, rfq_id: str) -> dict[str, Any]:
-        return await self._get(f"/v1/rfqs/{rfq_id}/report", dict[str, Any])
+    async def report(self, rfq_id: str) -> BlockReport:
+        return await self._get(f"/v1/rfqs/{rfq_id}/report", BlockReport)
 
     # --- events ------------------------------------------------------------------------------------------------
 
@@ -183,9 +184,8 @@ class Client:
             except (httpx.TransportError, Unavailable) as error:
                 if tries >= TRIES:
                     raise Unreachable(f"no events of {rfq_id}: {error}") from error
-            if tries >= TRIES:
+            if (tries := tries + 1) > TRIES:
                 raise Unreachable(f"no events of {rfq_id}: the stream ends again and again")
-            tries += 1
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

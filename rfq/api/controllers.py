@@ -13,12 +13,13 @@ from rfq.api import auth, parse, render
 from rfq.api.edge import Edge
 from rfq.api.messages import AwardBody, RfqBody, SettleBody
 from rfq.api.orders import orders
-from rfq.api.report import report
+from rfq.api.report import report as report_of
 from rfq.api.routes import AnyRequest, Id, TheEdge, get, post, strict
 from rfq.domain.errors import BadInput, NotFound
 from rfq.domain.rfq import Rfq, RfqStatus, RfqTerms
 from rfq.domain.values import DeskId, LiftId
 from rfq.logs import bind
+from rfq.tca.report import BlockReport
 
 PageLength = Annotated[int, QueryParameter(ge=1, le=200, description="RFQs on a page")]
 LONGEST_IDEMPOTENCY_KEY = 128
@@ -131,10 +132,10 @@ class Rfqs(Controller):
         return a.FillsAnswer(fills=tuple(render.fill(f, instrument) for f in found))
 
     @get("/{rfq_id:str}/report", roles=auth.DESKS_AND_SUPERVISORS)
-    async def report(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> dict[str, Any]:
+    async def report(self, request: AnyRequest, edge: TheEdge, rfq_id: Id) -> BlockReport:
         """Cost analysis and best-execution record, as far as things have come."""
         rfq = await _recorded(edge, await _own(edge, request, rfq_id))
-        return await report(edge.reader, rfq, edge.instrument_of(rfq))
+        return await report_of(edge.reader, rfq, edge.instrument_of(rfq), await edge.benchmarks(rfq))
 
     @get("/{rfq_id:str}/events", roles=auth.DESKS_AND_SUPERVISORS, stream=True, media_type="text/event-stream")
     async def events(

@@ -1,9 +1,9 @@
 """What every route works with, in one object made by rfq.app."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from rfq.api.auth import Keys
 from rfq.api.ports import Engine, Reachable, ServeDealer
@@ -18,6 +18,15 @@ from rfq.ports import Clock, HistoryReader, KeyStore, MarketClock, RfqReader
 from rfq.settings import Settings
 
 T = TypeVar("T")
+
+
+BenchmarkSource: TypeAlias = Callable[[Rfq], Awaitable[Mapping[str, float]]]
+"""What other ways of trading a block would have cost, in bps of arrival by name."""
+
+
+async def no_benchmarks(_: Rfq) -> Mapping[str, float]:
+    """Where there is no simulated market to work a block on again."""
+    return {}
 
 
 class Edge:
@@ -37,6 +46,7 @@ class Edge:
         instruments: Mapping[Symbol, Instrument],
         settings: Settings,
         metrics: Metrics,
+        benchmarks: BenchmarkSource = no_benchmarks,
     ) -> None:
         self.engine = engine
         self.reader = reader
@@ -47,6 +57,7 @@ class Edge:
         self.instruments = instruments
         self.settings = settings
         self.metrics = metrics
+        self.benchmarks = benchmarks
         self.scoreboard = Scoreboard(history, keys, reachable, clock, market_clock)
         self._streams: set[EventStream] = set()
         self._carried: set[asyncio.Task[Any]] = set()

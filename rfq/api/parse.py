@@ -20,6 +20,8 @@ T = TypeVar("T")
 LONGEST_NAME = 64
 MOST_NAMES = 100
 MOST_PICKS = 20
+LONGEST_QUOTE_ID = 512
+"""Quote ids hold the dealer's own, which may have 200 characters."""
 
 _MONEY = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
@@ -188,7 +190,7 @@ def _pick(pick: PickBody, instrument: Instrument, where: str) -> Pick:
     if pick.revision is not None and pick.revision < 1:
         raise BadInput(f"{where}.revision", pick.revision, "must be at least 1")
     return Pick(
-        quote_id=QuoteId(_text(pick.quote_id, f"{where}.quote_id", most=128)),
+        quote_id=QuoteId(_text(pick.quote_id, f"{where}.quote_id", most=LONGEST_QUOTE_ID)),
         revision=pick.revision,
         quantity=instrument.parse_quantity(pick.quantity, f"{where}.quantity"),
         side=pick.side,

@@ -143,12 +143,6 @@ def _of_framework(error: HTTPException, query: Mapping[str, object]) -> Problem:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else _json(value)
+    """As it was sent: text as it is, lists and objects and true and false as JSON."""
+    text = encode(value).decode() if isinstance(value, bool | list | dict) else str(value)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
-
-
-def _json(value: object) -> str:
-    try:
-        return msgspec.json.encode(value).decode()
-    except (TypeError, ValueError):
-        return str(value)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -61,6 +62,8 @@ async def test_what_came_of_it(house: House, desk: Client) -> None:
     assert {q.quote_id for q in await desk.quotes("rfq-1")} == {"rfq-1/d1/q", "rfq-1/d2/q"}
     assert (await desk.awards("rfq-1")).lifts[0].quantity == "4000"
     assert (await desk.orders("rfq-1"))[0].children[0].filled == "5000"
+    report = await desk.report("rfq-1")
+    assert (report.filled, report.places[0].average_price) == (9000, Decimal("100.02"))
     assert sum(int(f.quantity) for f in await desk.fills("rfq-1")) == 9000
 
 

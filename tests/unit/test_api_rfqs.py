@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from rfq.domain.errors import BadInput, StoreUnavailable
 from rfq.domain.rfq import RequestSide
 from rfq.domain.values import AuctionId, Quantity, RfqId, Side, Symbol
 from rfq.ports import DealerOutcome
+
+LIFE = life_of("rfq-1", desk="alpha")
 
 
 @pytest.fixture
@@ -125,7 +128,7 @@ async def test_bad_queries(house: House, query: str, field: str) -> None:
 
 
 async def test_a_whole_life(house: House) -> None:
-    tell_groups(house.held, "rfq-1", life_of("rfq-1", desk="alpha"))
+    tell_groups(house.held, "rfq-1", LIFE)
     rfq = await get(house, "/v1/rfqs/rfq-1")
     assert (rfq["status"], rfq["over"], rfq["filled"], rfq["unfilled"]) == ("done", True, "9000", "1000")
     (auction,) = (await get(house, "/v1/rfqs/rfq-1/auctions"))["auctions"]
@@ -168,8 +171,28 @@ async def test_quotes_are_sealed_until_the_close_for_everyone(house: House, key:
     assert "100.02" in json.dumps(await get(house, "/v1/audit/rfqs/rfq-1", "k-super"))
 
 
+async def test_the_report_accounts_for_the_block_and_waits_for_the_close(house: House) -> None:
+    tell_groups(house.held, "rfq-1", LIFE[:3])
+    async with house.http("k-alpha") as http:
+        early = await http.get("/v1/rfqs/rfq-1/report")
+    assert (early.status_code, early.json()["state"]) == (409, "auctioning")
+    assert "100.02" not in early.text
+    tell_groups(house.held, "rfq-1", LIFE[3:])
+    told = await get(house, "/v1/rfqs/rfq-1/report")
+    assert [Decimal(told[name]) for name in ("asked", "filled", "unfilled")] == [10_000, 9_000, 1_000]
+    assert [(p["where"], Decimal(p["quantity"])) for p in told["places"]] == [
+        ("quote", 4_000),
+        ("lit", 5_000),
+        ("dark", 0),
+    ]
+    assert [d["dealer_id"] for d in told["dealers"]] == ["d1", "d2", "d3"]
+    shortfall = told["shortfall"]
+    parts = [Decimal(shortfall[name]["money"]) for name in shortfall if name != "total"]
+    assert sum(parts) == Decimal(shortfall["total"]["money"])
+
+
 async def test_the_audit_pages_through_every_event(house: House) -> None:
-    tell_groups(house.held, "rfq-1", life_of("rfq-1", desk="alpha"))
+    tell_groups(house.held, "rfq-1", LIFE)
     first = await get(house, "/v1/audit/rfqs/rfq-1", "k-super", limit=20)
     rest = await get(house, "/v1/audit/rfqs/rfq-1", "k-super", after=first["next"])
     seen = [e["sequence"] for e in (*first["events"], *rest["events"])]
@@ -191,7 +214,7 @@ async def test_cancelling_says_what_is_done(house: House) -> None:
 
 
 async def test_what_is_over_cannot_be_cancelled(house: House) -> None:
-    tell_groups(house.held, "rfq-1", life_of("rfq-1", desk="alpha"))
+    tell_groups(house.held, "rfq-1", LIFE)
     async with house.http("k-alpha") as http:
         answer = await http.post("/v1/rfqs/rfq-1/cancel")
     assert (answer.status_code, answer.json()["state"], answer.json()["blame"]) == (409, "done", "state")
