@@ -172,6 +172,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             instruments=instruments,
             settings=settings,
             metrics=metrics,
+            benchmarks=benchmarks.of,
         )
         service = Service(settings, engine, edge, socket.url)
         if embedded is not None:

@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from rfq.domain.errors import SottoError
 
@@ -36,15 +38,21 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the service")
     serve.add_argument("--config", type=Path, help="TOML file of settings (else SOTTO_CONFIG, else defaults)")
+    serve.add_argument("--with-parent", action="store_true", help="stop when standard input closes")
     serve.set_defaults(run=_serve)
 
+    demo = commands.add_parser("demo", help="the whole system on one screen, about two minutes")
+    demo.add_argument("--keep", action="store_true", help="go on serving at the end")
+    demo.add_argument("--data-dir", type=Path, help="where to keep its database (default: demo in the data directory)")
+    demo.set_defaults(run=_demo)
+
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
-    dealers.add_argument("--url", default="ws://127.0.0.1:8080/v1/dealers/link", help="the service's dealer socket")
+    dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
     dealers.add_argument("--exchange", default="ws://127.0.0.1:8081/", help="the simulated exchange's socket")
     dealers.add_argument("--keys", type=Path, help="key file (default: fleet.toml in the data directory)")
     dealers.add_argument("--count", type=int, default=12, help="how many dealers (default 12)")
     dealers.add_argument("--seed", type=int, default=1)
-    dealers.add_argument("--instruments", type=Path, help="TOML file of instruments, as the service has it")
+    dealers.add_argument("--with-parent", action="store_true", help="stop when standard input closes")
     dealers.set_defaults(run=_dealers)
     return parser
 
@@ -52,7 +60,14 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> None:
     from rfq import app, settings
 
-    asyncio.run(app.serve(settings.load(config=options.config), say))
+    asyncio.run(_alone(app.serve(settings.load(config=options.config), say), options.with_parent))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from db.cluster import default_data_dir
+    from rfq import demo
+
+    return asyncio.run(demo.run(options.data_dir or default_data_dir() / "demo", options.keep, say))
 
 
 def _dealers(options: argparse.Namespace) -> None:
@@ -60,17 +75,32 @@ def _dealers(options: argparse.Namespace) -> None:
     from rfq import app, fleet
 
     key_file = options.keys or default_data_dir() / app.FLEET_FILE
-    asyncio.run(
-        fleet.run(
-            url=options.url,
-            exchange_url=options.exchange,
-            key_file=key_file,
-            dealers=options.count,
-            seed=options.seed,
-            instruments=options.instruments,
-            say=say,
-        )
+    running = fleet.run(
+        url=options.url,
+        exchange_url=options.exchange,
+        key_file=key_file,
+        dealers=options.count,
+        seed=options.seed,
+        say=say,
     )
+    asyncio.run(_alone(running, options.with_parent))
+
+
+async def _alone(work: Coroutine[Any, Any, None], with_parent: bool) -> None:
+    """Runs to the end; with a parent, no longer than our standard input is open (how a dead parent is noticed)."""
+    if not with_parent:
+        await work
+        return
+    running = asyncio.ensure_future(work)
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    orphaned = asyncio.ensure_future(reader.read())
+    await asyncio.wait([running, orphaned], return_when=asyncio.FIRST_COMPLETED)
+    orphaned.cancel()
+    if not running.done():
+        running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 if __name__ == "__main__":

@@ -4,16 +4,18 @@ import itertools
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from pathlib import Path
 
 from dealers.panel import default_panel
 from dealers.simulator import run_fleet
 from lit_router.market.client import ExchangeClient
 from rfq import keys
+from rfq.api.house_answers import InstrumentAnswer
+from rfq.client import Client
 from rfq.clocks import SystemClock
 from rfq.domain.errors import BadInput
-from rfq.domain.values import DealerId
-from rfq.instruments import directory
+from rfq.domain.values import DealerId, Instrument, Price, Quantity, Symbol, TickBand, TradingHours
 
 
 async def run(
@@ -23,10 +25,9 @@ async def run(
     key_file: Path,
     dealers: int,
     seed: int,
-    instruments: Path | None,
     say: Callable[[str], None],
 ) -> None:
-    """Runs `dealers` simulated dealers against the service at `url` (ws://...) until cancelled.
+    """Runs `dealers` simulated dealers against the service at `url` (http://...) until cancelled.
 
     `key_file` is the one the service wrote at its first start. Raises BadInput for a dealer without a key there, and
     what ends a dealer or its access to the market.
@@ -35,6 +36,8 @@ async def run(
     known = {DealerId(e.name): e.key for e in keys.read(key_file) if e.role == "dealer"}
     if missing := [t.dealer for t in panel if t.dealer not in known]:
         raise BadInput("keys", str(key_file), f"must have a key for dealer {missing[0]}")
+    async with Client(url, known[panel[0].dealer]) as reference:
+        listed = [_instrument(answer) for answer in await reference.instruments()]
     async with AsyncExitStack() as stack:
         markets: dict[DealerId, ExchangeClient] = {}
         for traits in panel:
@@ -46,12 +49,33 @@ async def run(
             client = ExchangeClient(exchange_url, known[traits.dealer], new_id=new_id)
             markets[traits.dealer] = await stack.enter_async_context(client.connected())
         await run_fleet(
-            url,
+            url.replace("http", "ws", 1) + "/v1/dealers/link",
             known,
             panel=panel,
             exchange=markets.__getitem__,
-            instruments={symbol: listing.instrument for symbol, listing in directory(instruments).items()},
+            instruments={instrument.symbol: instrument for instrument in listed},
             clock=SystemClock(),
             seed=seed,
             say=say,
         )
+
+
+def _instrument(answer: InstrumentAnswer) -> Instrument:
+    unit, lot = Decimal(answer.price_unit), Decimal(answer.lot)
+    return Instrument(
+        symbol=Symbol(answer.symbol),
+        currency=answer.currency,
+        price_unit=unit,
+        tick_bands=tuple(
+            TickBand(Price(int(Decimal(band.from_price) / unit)), int(Decimal(band.tick) / unit))
+            for band in answer.ticks
+        ),
+        lot=lot,
+        multiplier=Decimal(answer.multiplier),
+        hours=TradingHours(answer.opens, answer.closes, answer.time_zone),
+        adv=Quantity(int(Decimal(answer.adv) / lot)),
+        volatility_bps=answer.volatility_bps,
+        spread_bps=answer.spread_bps,
+        asset_class=answer.asset_class,
+        sector=answer.sector,
+    )

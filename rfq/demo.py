@@ -1,0 +1,218 @@
+"""The demonstration: a stream of RFQs and the block of 500,000 shares, from the first quote to the last child order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from pathlib import Path
+
+from rfq.api import answers as a
+from rfq.api.messages import LegBody, PickBody, ResidualBody, RfqBody
+from rfq.client import Client, ClientError
+from rfq.domain.fill import Where
+from rfq.domain.rfq import AwardMode, RequestSide, RfqStatus, TellLosers, Urgency
+from rfq.domain.values import Side
+from rfq.stage import Stage
+from rfq.tca.report import BlockReport
+
+SPEED = "150"
+"""Market seconds a second while no auction is on: three hours pass in a bit over a minute."""
+PATIENCE_S = 170.0
+WINDOW_S = 3.0
+
+BLOCK = RfqBody(
+    legs=(LegBody(symbol="QDI", side=RequestSide.SELL, quantity="500000"),),
+    client_order_id="the block",
+    quote_window_s=5.0,
+    residual=ResidualBody(horizon_s=3 * 3600, max_participation=0.2),
+)
+
+
+def stream() -> list[RfqBody]:
+    """A morning's requests, each with something else that a desk may want."""
+
+    def rfq(symbol: str, side: RequestSide, quantity: str, name: str, /, intent: Side | None = None, **terms: object):
+        leg = LegBody(symbol=symbol, side=side, quantity=quantity, intent=intent)
+        given = {"legs": (leg,), "client_order_id": name, "quote_window_s": WINDOW_S} | terms
+        return RfqBody(**given)  # type: ignore[arg-type]
+
+    soon = ResidualBody(horizon_s=900, max_participation=0.15, urgency=Urgency.HIGH)
+    return [
+        rfq("NVEC", RequestSide.BUY, "60000", "plain", residual=soon),
+        rfq("BRKF", RequestSide.SELL, "40000", "all or none", all_or_none=True),
+        rfq("HALM", RequestSide.TWO_WAY, "20000", "side hidden", intent=Side.BUY, residual=soon),
+        rfq("NVEC", RequestSide.SELL, "30000", "in waves", first_wave=3, max_dealers=8),
+        rfq("BRKF", RequestSide.BUY, "50000", "by hand", award=AwardMode.MANUAL, residual=soon),
+        rfq("OLEN", RequestSide.SELL, "15000", "anonymous", anonymous=True, tell_losers=TellLosers.AFTER_BLOCK,
+            residual=soon),
+    ]  # fmt: skip
+
+
+async def run(data_dir: Path, keep: bool, say: Callable[[str], None]) -> int:
+    """Plays it all; 0 if every RFQ ended, 1 if one needs a person or did not end in time."""
+    settings = {"SOTTO_PORT": "0", "SOTTO_EXCHANGE_PORT": "0", "SOTTO_SIMULATION_SPEED": SPEED}
+    async with Stage(data_dir, say, settings | {"SOTTO_LOG_LEVEL": "info"}) as stage, stage.client("desk") as desk:
+        say(f"service at {stage.url}, logs in {data_dir}")
+        ended = await play(desk, say)
+        if keep:
+            say(f"still serving at {stage.url}; key of the desk: {stage.key('desk')}; stop with Ctrl-C")
+            await asyncio.Event().wait()
+    return 0 if ended else 1
+
+
+async def play(desk: Client, say: Callable[[str], None]) -> bool:
+    """Posts everything and follows it to the end; True if all ended by themselves."""
+    async with asyncio.timeout(PATIENCE_S):
+        left_over = [rfq.rfq_id async for rfq in desk.rfqs() if not rfq.over]
+        for rfq_id in left_over:
+            say(f"taken up where it stopped: {rfq_id}")
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(follow(desk, rfq_id, rfq_id[-6:], say)) for rfq_id in left_over]
+            for body in stream():
+                tasks.append(group.create_task(source(desk, body, say)))
+                await asyncio.sleep(0.7)
+            await asyncio.sleep(WINDOW_S)
+            say("")
+            tasks.append(group.create_task(source(desk, BLOCK, say)))
+    reports = [await reported(desk, task.result()) for task in tasks]
+    say("")
+    say(as_table(reports))
+    return all(report.status in (RfqStatus.DONE, RfqStatus.EXPIRED, RfqStatus.CANCELLED) for report in reports)
+
+
+async def source(desk: Client, body: RfqBody, say: Callable[[str], None]) -> str:
+    """Posts one RFQ and follows it; a manual one is awarded to the best quote. Returns its id."""
+    rfq = await desk.create_rfq(body)
+    leg = body.legs[0]
+    name = body.client_order_id
+    say(f"{name:>12} | {leg.side.value} {int(leg.quantity):,} {leg.symbol}, arrival {rfq.arrival.mid}")
+    await follow(desk, rfq.rfq_id, name, say)
+    return rfq.rfq_id
+
+
+async def follow(desk: Client, rfq_id: str, name: str, say: Callable[[str], None]) -> str:
+    """Says what happens to an RFQ until it is over."""
+    told = Narrator(name, say)
+    async for event in patiently(desk, rfq_id):
+        told.tell(event)
+        if event.event == "AuctionClosed" and name == "by hand":
+            await pick_best(desk, rfq_id)
+    return rfq_id
+
+
+async def patiently(desk: Client, rfq_id: str) -> AsyncIterator[a.EventAnswer]:
+    """The RFQ's events, over as many connections as it takes: the service may be killed and come back."""
+    after = 0
+    while True:
+        try:
+            async for event in desk.events(rfq_id, after):
+                after = event.sequence
+                yield event
+            return
+        except ClientError:
+            await asyncio.sleep(1.0)
+
+
+async def pick_best(desk: Client, rfq_id: str) -> None:
+    """The desk's own choice: the best offer, whole."""
+    await asyncio.sleep(0.5)
+    live = [q for q in await desk.quotes(rfq_id) if q.status == "live" and q.offer]
+    if live:
+        best = min(live, key=lambda q: Decimal(q.offer.price if q.offer else "0"))
+        asked = Decimal((await desk.get(rfq_id)).unfilled)
+        assert best.offer is not None
+        quantity = min(asked, Decimal(best.offer.quantity))
+        with contextlib.suppress(ClientError):  # It may have expired while we looked.
+            await desk.award(rfq_id, PickBody(quote_id=best.quote_id, quantity=str(quantity)))
+
+
+class Narrator:
+    """Turns events into lines; child orders by the dozen."""
+
+    EVERY = 25
+
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        self._name, self._say = name, say
+        self._fills = 0
+
+    def tell(self, event: a.EventAnswer) -> None:
+        line = self._line(event.event, event.data)
+        if line:
+            self._say(f"{self._name:>12} | {event.market_at:%H:%M:%S} {line}")
+
+    def _line(self, kind: str, data: dict) -> str | None:
+        match kind:
+            case "DealersAsked":
+                asked = ", ".join(r["dealer_id"] for r in data["requests"])
+                return f"wave {data['wave']}: asked {asked}"
+            case "QuoteReceived":
+                return f"{data['quote']['dealer_id']} has quoted (sealed)"
+            case "RequestDeclined":
+                return f"a dealer declined: {data['reason']}"
+            case "AwardDecided":
+                award = data["award"]
+                taken = "; ".join(
+                    f"{x['quantity']} at {x['price']} from {x['dealer_id']}" for x in award["allocations"]
+                )
+                return f"award: {taken}; {award['residual']} to work"
+            case "LiftConfirmed":
+                fill = data["fill"]
+                return f"{fill['venue']} confirms {fill['quantity']} at {fill['price']}"
+            case "LiftRefused":
+                return f"a dealer refuses after last look: {data['reason']}"
+            case "ParentCreated":
+                order = data["order"]
+                return f"working {order['quantity']} over {order['horizon_s'] / 60:.0f} minutes, {order['schedule']}"
+            case "ChildFilled":
+                self._fills += 1
+                if self._fills % self.EVERY == 1:
+                    fill = data["fill"]
+                    return f"child fill {self._fills}: {fill['quantity']} at {fill['price']} {fill['venue']}"
+                return None
+            case "PersonNeeded" | "RfqDone" | "RfqExpired" | "RfqCancelled":
+                return f"{kind.removeprefix('Rfq').lower()}: {data['reason']}"
+            case _:
+                return None
+
+
+async def reported(desk: Client, rfq_id: str) -> BlockReport:
+    """The report, waiting a little for benchmarks where the block was worked for long enough to have them."""
+    long_enough = (await desk.get(rfq_id)).terms.residual
+    wants = long_enough is not None and long_enough.horizon_s >= 600
+    for _ in range(60):
+        report = await desk.report(rfq_id)
+        if report.benchmarks or not wants:
+            return report
+        await asyncio.sleep(0.5)
+    return report
+
+
+def as_table(reports: list[BlockReport]) -> str:
+    """One line a block: what was filled where, what it cost, and what it would have cost by market orders alone."""
+    head = (
+        f"{'block':>12} {'':4} {'symbol':6} {'asked':>8} {'quotes':>8} {'lit':>8} {'dark':>8} {'left':>7} "
+        f"{'cost bps':>9} {'TWAP':>7} {'VWAP':>7} {'dealers':>8} {'cover bps':>9}"
+    )
+    lines = [head, "-" * len(head)]
+    for r in reports:
+        at = {place.where: place.quantity for place in r.places}
+        beside = {b.name: b.cost_bps for b in r.benchmarks}
+        auction = r.auctions[-1] if r.auctions else None
+        lines.append(
+            f"{r.client_order_id:>12} {r.side or '':4} {r.symbol:6} {r.asked:>8,f} {at[Where.QUOTE]:>8,f} "
+            f"{at[Where.LIT]:>8,f} {at[Where.DARK]:>8,f} {r.unfilled:>7,f} {r.all_in_bps:>9.2f} "
+            f"{_bps(beside.get('twap')):>7} {_bps(beside.get('vwap')):>7} "
+            f"{f'{auction.quoted}/{auction.asked}' if auction else '-':>8} "
+            f"{_bps(auction.best_to_cover_bps if auction else None):>9}"
+        )
+    lines += [
+        "",
+        "cost: all-in, fees and unfilled lots included, in bps of arrival; positive is worse than arrival.",
+        "TWAP, VWAP: the whole block by market orders alone on the same market path. dealers: quoted/asked.",
+        "cover bps: how much worse the best losing quote was.",
+    ]
+    return "\n".join(lines)
+
+
+def _bps(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -1,0 +1,166 @@
+"""A whole house for a demonstration: service and dealer fleet as child processes, and keys to talk to them."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from rfq import keys
+from rfq.client import Client, ClientError
+from rfq.domain.errors import OurFault
+from rfq.ports import Role
+
+SERVING = re.compile(r"^serving (http\S+) .*: (ws\S+)\)$")
+START_S = 90.0
+STOP_S = 20.0
+LIVES = 5
+"""Times a child process is started before the stage gives up on it."""
+
+
+class Stage:
+    """`async with Stage(...) as stage`: then `stage.client("desk")`. A child that dies is started again.
+
+    Standard error of the children goes to `<data_dir>/service.log` and `fleet.log`.
+    """
+
+    def __init__(self, data_dir: Path, say: Callable[[str], None], settings: Mapping[str, str]) -> None:
+        """`settings`: environment of the service, SOTTO_..., on top of our own."""
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._data_dir, self._say = data_dir, say
+        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("SOTTO_")}
+        self._environ |= {"SOTTO_DATA_DIR": str(data_dir), "SOTTO_KEYS_FILE": str(data_dir / "keys.toml"), **settings}
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._keeping: list[asyncio.Task[None]] = []
+        self._ended = asyncio.Event()
+        self.url = self.exchange_url = ""
+        self.died = 0
+        """How often a child had to be started again."""
+
+    async def __aenter__(self) -> Self:
+        self._keys = self._own_keys()
+        try:
+            await self._serve()
+            self._keeping.append(asyncio.create_task(self._keep("service", self._serve)))
+            await self._fleet()
+            self._keeping.append(asyncio.create_task(self._keep("fleet", self._fleet)))
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    def client(self, role: Role) -> Client:
+        """A client of the HTTP API under our own key of that role."""
+        return Client(self.url, self._keys[role])
+
+    def key(self, role: Role) -> str:
+        return self._keys[role]
+
+    @property
+    def pid(self) -> int:
+        """The service's process."""
+        return self._children["service"].pid
+
+    async def ready(self, within_s: float = START_S) -> None:
+        """Returns when RFQs can be taken. Raises OurFault if that takes too long."""
+        try:
+            async with asyncio.timeout(within_s), self.client("operator") as client:
+                while True:
+                    with contextlib.suppress(ClientError):
+                        if (await client.ready()).ready:
+                            return
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise OurFault(f"the service is not ready after {within_s:.0f} s: see {self._data_dir}") from None
+
+    def _own_keys(self) -> dict[Role, str]:
+        path = self._data_dir / "keys.toml"
+        if not path.exists():
+            roles: tuple[Role, ...] = ("desk", "supervisor", "operator")
+            keys.write(path, [keys.KeyEntry(f"demo-{role}", role, keys.new_key()) for role in roles])
+        return {entry.role: entry.key for entry in keys.read(path)}
+
+    async def _serve(self) -> None:
+        child = await self._start("service", "serve")
+        assert child.stdout is not None
+        try:
+            async with asyncio.timeout(START_S):
+                while line := (await child.stdout.readline()).decode().strip():
+                    if found := SERVING.match(line):
+                        self.url, self.exchange_url = found[1], found[2]
+                        break
+                    if not line.startswith("key of"):
+                        self._say(line)
+                else:
+                    raise OurFault(f"the service ended: {self._last_words('service')}")
+        except TimeoutError:
+            raise OurFault(f"the service did not start: {self._last_words('service')}") from None
+        # The same addresses the next time, so that clients and dealers find it again.
+        port = self.url.rpartition(":")[2]
+        exchange_port = self.exchange_url.rstrip("/").rpartition(":")[2]
+        self._environ |= {"SOTTO_PORT": port, "SOTTO_EXCHANGE_PORT": exchange_port}
+        await self.ready()
+
+    async def _fleet(self) -> None:
+        child = await self._start(
+            "fleet", "dealers", "--url", self.url, "--exchange", self.exchange_url,
+            "--keys", str(self._data_dir / "fleet.toml"),
+        )  # fmt: skip
+        assert child.stdout is not None
+        async with asyncio.timeout(START_S):
+            line = (await child.stdout.readline()).decode().strip()
+        if not line:
+            raise OurFault(f"the dealers ended: {self._last_words('fleet')}")
+        self._say(line)
+
+    async def _start(self, name: str, *arguments: str) -> asyncio.subprocess.Process:
+        with (self._data_dir / f"{name}.log").open("ab") as log:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "rfq.cli", *arguments, "--with-parent",
+                env=self._environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self._children[name] = child
+        return child
+
+    async def _keep(self, name: str, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        for _ in range(LIVES):
+            code = await self._children[name].wait()
+            if self._ended.is_set():
+                return
+            self.died += 1
+            self._say(f"!! the {name} died ({_how(code)}): starting it again")
+            await start()
+            self._say(f"!! the {name} is back")
+
+    async def _stop(self) -> None:
+        self._ended.set()
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        for name in ("fleet", "service"):
+            child = self._children.get(name)
+            if child is None or child.returncode is not None:
+                continue
+            child.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await child.wait()
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+    def _last_words(self, name: str) -> str:
+        lines = (self._data_dir / f"{name}.log").read_text().strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def _how(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"
