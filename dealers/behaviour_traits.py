@@ -34,7 +34,7 @@ class DealerTraits(Frozen, frozen=True):
 
     spread_share: float = 1.0
     """Charge as a multiple of half the instrument's spread."""
-    risk_charge: float = 0.25
+    risk_charge: float = 0.5
     """Charge per daily volatility and per square root of (own lots / ADV)."""
     provision: float = 0.02
     """Charge for losers trading ahead of its hedge: per volatility, sqrt(block / ADV), log of asked."""

@@ -5,18 +5,13 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from dealers.check import Broken, Report, Rule, Unchecked
-from dealers.counterparty import ANSWER_S, BEAT_S, DEALER, WINDOW_S, Counterparty
+from dealers.counterparty import DEALER, Counterparty
 from rfq.domain.events import Notice, NoticeKind
 from rfq.domain.fill import Fill, Where
 from rfq.domain.quote import Lift, Request
 from rfq.domain.rfq import RequestSide
 from rfq.domain.values import FillId
 from rfq.ports import DealerQuoted, LiftAnswered, Trade
-
-RETURN_S = 20.0
-"""Time to come back after the line is lost."""
-QUIET_S = 0.3
-"""How long something that must not come is waited for."""
 
 Play = Callable[[], Awaitable[str | None]]
 
@@ -25,7 +20,7 @@ class DealerCheck:
     """One check of one dealer's client, in the order in which a dealer's day goes."""
 
     def __init__(self, counterparty: Counterparty) -> None:
-        self._sotto = counterparty
+        self._sotto, self._patience = counterparty, counterparty.patience
         self._quoted: tuple[Request, DealerQuoted] | None = None
         self._open: tuple[Request, DealerQuoted] | None = None
         self._answered: tuple[Lift, LiftAnswered] | None = None
@@ -91,7 +86,7 @@ class DealerCheck:
     async def _repeated_request(self) -> None:
         request, quoted = self._first()
         await self._sotto.gateway.ask([request])
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(self._patience.quiet_s)
         self._one_quote(request, quoted)
 
     def _one_quote(self, request: Request, quoted: DealerQuoted) -> None:
@@ -103,7 +98,7 @@ class DealerCheck:
     async def _unknown_symbol(self) -> None:
         """Said past the gateway, which would not ask for what it does not know; nor does it take the decline."""
         tap, name = self._sotto.line, self._sotto.ids.new("request")
-        deadline = self._sotto.clock.now() + timedelta(seconds=WINDOW_S)
+        deadline = self._sotto.clock.now() + timedelta(seconds=self._patience.window_s)
         request = {
             "type": "quote_request",
             "sequence": 0,
@@ -112,18 +107,18 @@ class DealerCheck:
             "side": "buy",
             "quantity": "100",
             "deadline": deadline.isoformat().replace("+00:00", "Z"),
-            "time_left_s": WINDOW_S,
+            "time_left_s": self._patience.window_s,
             "currency": "USD",
             "lot": "1",
             "ticks": [{"from_price": "0", "tick": "0.01"}],
             "possible_duplicate": True,
         }
         await tap.send_object(request)
-        said = await tap.heard.wait(lambda m: m.get("request_id") == name, WINDOW_S)
-        await asyncio.sleep(QUIET_S)
+        said = await tap.heard.wait(lambda m: m.get("request_id") == name, self._patience.window_s)
+        await asyncio.sleep(self._patience.quiet_s)
         tap.errors = [error for error in tap.errors if name not in str(error)]
         if said is None:
-            raise Broken(f"no decline within {WINDOW_S:g} s")
+            raise Broken(f"no decline within {self._patience.window_s:g} s")
         if said.get("type") != "decline":
             raise Broken(f"it answered with a {said.get('type')}")
 
@@ -149,7 +144,7 @@ class DealerCheck:
     async def _lifted_again(self) -> None:
         lift, first = self._standing()
         await self._sotto.lift(lift)
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(self._patience.quiet_s)
         for answer in self._sotto.answers_to(lift):
             if answer.answer != first.answer:
                 raise Broken(f"first {first.answer}, then {answer.answer}")
@@ -159,9 +154,9 @@ class DealerCheck:
         tap = self._sotto.line
         before = tap.heard.count
         await self._sotto.ask_status(lift)
-        said = await tap.heard.wait(lambda m: m.get("type") == "status", ANSWER_S, before)
+        said = await tap.heard.wait(lambda m: m.get("type") == "status", self._patience.answer_s, before)
         if said is None:
-            raise Broken(f"no status within {ANSWER_S:g} s")
+            raise Broken(f"no status within {self._patience.answer_s:g} s")
         if said.get("state") != first.answer:
             raise Broken(f"the lift was {first.answer}, and it says {said.get('state')!r}")
 
@@ -179,7 +174,7 @@ class DealerCheck:
         if (answer := await self._sotto.answer_to(lift)).answer != "unknown":
             raise Broken(f"it says {answer.answer} of a lift that it was never sent")
         await self._sotto.lift(lift)
-        await asyncio.sleep(quoted.last_look_s + QUIET_S)
+        await asyncio.sleep(quoted.last_look_s + self._patience.quiet_s)
         answers = {answer.answer for answer in self._sotto.answers_to(lift)}
         if "confirmed" in answers:
             raise Broken("it called the lift unknown, and then confirmed it")
@@ -204,15 +199,13 @@ class DealerCheck:
             dealer_id=DEALER,
             lift_id=lift.lift_id,
         )
+        wanted, within_s = ("trade_ack", lift.lift_id), self._patience.answer_s
         for time in ("first", "second"):
             tap = self._sotto.line
             before = tap.heard.count
             await self._sotto.gateway.book(Trade(lift, fill))
-            acknowledged = await tap.heard.wait(
-                lambda m: (m.get("type"), m.get("lift_id")) == ("trade_ack", lift.lift_id), ANSWER_S, before
-            )
-            if acknowledged is None:
-                raise Broken(f"no trade_ack the {time} time, within {ANSWER_S:g} s")
+            if not await tap.heard.wait(lambda m: (m.get("type"), m.get("lift_id")) == wanted, within_s, before):
+                raise Broken(f"no trade_ack the {time} time, within {within_s:g} s")
 
     # --- the rest ------------------------------------------------------------------------------------------------
 
@@ -234,9 +227,9 @@ class DealerCheck:
 
     async def _heartbeat(self) -> None:
         tap = self._sotto.line
-        within_s = 3 * BEAT_S
+        within_s = 3 * self._patience.beat_s
         if await tap.heard.wait(lambda m: m.get("type") == "heartbeat", within_s, tap.heard.count) is None:
-            raise Broken(f"none in {within_s:g} s, where one was due every {BEAT_S:g} s")
+            raise Broken(f"none in {within_s:g} s, where one was due every {self._patience.beat_s:g} s")
 
     async def _return(self) -> str:
         tap = self._sotto.line
@@ -245,7 +238,7 @@ class DealerCheck:
         sequence = gateway.states()[0].sequence
         before = self._sotto.said.count
         tap.cut()
-        logon = await self._sotto.logged_on(before, RETURN_S)
+        logon = await self._sotto.logged_on(before, self._patience.return_s)
         session, last = logon.get("session_id", ""), logon.get("last_sequence", 0)
         if (session, last) != (gateway.session_id, sequence):
             raise Broken(f"it named session {session!r} and sequence {last}, where {sequence} was the last")
@@ -254,7 +247,7 @@ class DealerCheck:
     async def _resumed(self) -> None:
         if self._open is None:
             raise Unchecked("it has no open request")
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(self._patience.quiet_s)
         self._one_quote(*self._open)
         await self._sotto.ask(RequestSide.BUY)
 

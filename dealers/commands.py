@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from dealers.check import Report
 from dealers.check_dealer import DealerCheck
 from dealers.check_service import ServiceCheck
-from dealers.counterparty import Counterparty
+from dealers.counterparty import Counterparty, Patience
 from dealers.panel import default_panel
 from dealers.seat import Exchange
 from dealers.simulator import run_fleet
@@ -82,6 +82,7 @@ async def check_dealer(
     ids: IdSource,
     say: Say,
     wait_s: float = 120.0,
+    patience: Patience | None = None,
 ) -> int:
     """Serves at `url`, waits for a dealer's client that shows `key`, checks it; says what was found.
 
@@ -90,7 +91,8 @@ async def check_dealer(
     """
     host, port = _websocket_url(url)
     lots: Quantity = instrument.parse_quantity(quantity)
-    check = DealerCheck(Counterparty(instrument, lots, mid, clock=clock, ids=ids, key=key))
+    counterparty = Counterparty(instrument, lots, mid, clock=clock, ids=ids, key=key, patience=patience)
+    check = DealerCheck(counterparty)
     return _tell(await check.run(host, port, wait_s=wait_s, say=say), say)
 
 

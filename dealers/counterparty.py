@@ -18,16 +18,26 @@ from rfq.domain.auction import admit
 from rfq.domain.errors import BadInput, PeerGone
 from rfq.domain.quote import Lift, Quote, Request, quote_key
 from rfq.domain.rfq import RequestSide
-from rfq.domain.values import AuctionId, DealerId, Instrument, LiftId, Price, Quantity, RequestId, RfqId, Side
+from rfq.domain.values import AuctionId, DealerId, Frozen, Instrument, LiftId, Price, Quantity, RequestId, RfqId, Side
 from rfq.ports import Clock, DealerDeclined, DealerMessage, DealerQuoted, IdSource, LiftAnswered, LineUp
 
 DEALER = DealerId("checked")
-WINDOW_S = 3.0
-"""Time to quote."""
-ANSWER_S = 3.0
-"""Time to answer anything else."""
-BEAT_S = 1.0
 KEPT = 2_000
+
+
+class Patience(Frozen, frozen=True):
+    """How long a check waits, in seconds."""
+
+    window_s: float = 3.0
+    """For a quote."""
+    answer_s: float = 3.0
+    """For any other answer."""
+    beat_s: float = 1.0
+    """Heartbeat interval asked of the dealer."""
+    return_s: float = 20.0
+    """For the dealer to come back after its line is lost."""
+    quiet_s: float = 0.3
+    """For what must not come."""
 
 
 class Heard:
@@ -108,8 +118,18 @@ class Counterparty:
     """Sotto's end of one dealer's line, asking and lifting as a rule wants it. Raises Broken where the dealer fails."""
 
     def __init__(
-        self, instrument: Instrument, lots: Quantity, mid: Price, *, clock: Clock, ids: IdSource, key: str
+        self,
+        instrument: Instrument,
+        lots: Quantity,
+        mid: Price,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        key: str,
+        patience: Patience | None = None,
     ) -> None:
+        """`key` is the bearer key that the dealer must show."""
+        self.patience = patience or Patience()
         self.instrument, self.mid, self.clock, self.ids = instrument, mid, clock, ids
         self.said = Heard()
         self.taps: list[Tap] = []
@@ -117,7 +137,9 @@ class Counterparty:
             clock=clock,
             ids=ids,
             instruments={instrument.symbol: instrument},
-            session_bounds=SessionBounds(heartbeat_s=BEAT_S, silent_beats=10, trade_again_s=3600),
+            session_bounds=SessionBounds(
+                heartbeat_s=self.patience.beat_s, silent_beats=10, trade_again_s=3600
+            ),
         )
         self.gateway.attach(self)
         self._lots, self._key = lots, key
@@ -177,7 +199,7 @@ class Counterparty:
             symbol=self.instrument.symbol,
             side=side,
             quantity=self._lots,
-            deadline=now + timedelta(seconds=WINDOW_S),
+            deadline=now + timedelta(seconds=self.patience.window_s),
             asked_at=now,
             market_asked_at=now,
             mid_at_ask=self.mid,
@@ -188,10 +210,10 @@ class Counterparty:
         request = self.request(side)
         if not await self.gateway.ask([request]):
             raise Broken(f"it had closed the connection{self.corrections()}")
-        name = request.request_id
-        said = await self.said.wait(lambda s: getattr(s.message, "request_id", "") == name, WINDOW_S + 0.2)
+        name, window_s = request.request_id, self.patience.window_s
+        said = await self.said.wait(lambda s: getattr(s.message, "request_id", "") == name, window_s + 0.2)
         if said is None:
-            raise Broken(f"no quote and no decline within {WINDOW_S:g} s{self.corrections()}")
+            raise Broken(f"no quote and no decline within {window_s:g} s{self.corrections()}")
         if isinstance(said.message, DealerDeclined):
             raise Unchecked(f"it declined {self.instrument.symbol} ({said.message.reason}): name one that it quotes")
         self._check(request, said.message, said.at)
@@ -242,7 +264,7 @@ class Counterparty:
             price=quoted.offer.price,
             quantity=quoted.offer.quantity,
             sent_at=now,
-            answer_by=now + timedelta(seconds=quoted.last_look_s + ANSWER_S),
+            answer_by=now + timedelta(seconds=quoted.last_look_s + self.patience.answer_s),
         )
 
     async def lift(self, lift: Lift) -> None:

@@ -1,6 +1,6 @@
 """A complete, minimal dealer for Sotto: quotes every request around a mid of its own and honours what it quoted.
 
-    SOTTO_URL=ws://127.0.0.1:8000/v1/dealers/link SOTTO_KEY=... python example.py
+    SOTTO_URL=ws://127.0.0.1:8080/v1/dealers/link SOTTO_KEY=... python example.py
 
 Needs Python 3.11 and `pip install websockets`. Put your own pricing into `quote`; keep `said` on disk in earnest.
 """

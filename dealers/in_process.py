@@ -94,6 +94,17 @@ class InProcessSeat:
             self._generation += 1
             self._gateway.connect(self, self._last_sequence)
 
+    def hang_up(self) -> None:
+        """The house at the other end is gone: the line is dead, and nobody is there to notice."""
+        self.up = False
+        self._generation += 1
+
+    def dial(self, gateway: InProcessGateway) -> None:
+        """Connects to another house. The dealer remembers its answers; lines and sequences are new."""
+        self.hang_up()
+        self._gateway, self._last_sequence = gateway, 0
+        self.restore()
+
     def carry(self, saying: Saying, *, again: bool) -> bool:
         """Implements dealers.line.Carrier."""
         if not self.up:

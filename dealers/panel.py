@@ -28,7 +28,7 @@ KINDS: tuple[Mapping[str, object], ...] = (
     {"specialisms": ("technology",), "specialist_discount": 0.35, "appetite": 0.07, "leak_rate": 0.06},
     # Keen, and leaks: the best headline price, paid for afterwards.
     {
-        "risk_charge": 0.19,
+        "risk_charge": 0.42,
         "margin": 0.35,
         "answer_logit": 2.0,
         "leak_rate": 0.75,
@@ -39,7 +39,7 @@ KINDS: tuple[Mapping[str, object], ...] = (
     {"specialisms": ("financials", "industrials"), "appetite": 0.06, "leak_rate": 0.1},
     # Chronic fader: keen, last look, refuses about three in ten.
     {
-        "risk_charge": 0.2,
+        "risk_charge": 0.44,
         "margin": 0.3,
         "last_look_s": 1.5,
         "fade_rate": 0.30,
@@ -61,7 +61,7 @@ KINDS: tuple[Mapping[str, object], ...] = (
         "pace": 0.05,
         "latency_s": 0.01,
         "appetite": 0.02,
-        "risk_charge": 0.21,
+        "risk_charge": 0.46,
         "noise": 0.2,
         "last_look_s": 0.3,
         "fade_rate": 0.03,
@@ -72,7 +72,7 @@ KINDS: tuple[Mapping[str, object], ...] = (
     },
     # Leaky and slow: wide too, so rarely worth asking.
     {
-        "risk_charge": 0.31,
+        "risk_charge": 0.68,
         "pace": 0.55,
         "leak_rate": 0.6,
         "leak_share": 0.3,
@@ -100,7 +100,7 @@ KINDS: tuple[Mapping[str, object], ...] = (
         "last_look_s": 1.0,
         "fade_rate": 0.12,
         "fade_per_move": 8.0,
-        "risk_charge": 0.22,
+        "risk_charge": 0.48,
         "leak_rate": 0.3,
         "leak_share": 0.15,
     },
