@@ -70,18 +70,33 @@ def split(
     `max_winners` of the ten best quotes, minimum quantities included: within a set the better price is filled first,
     and the amount taken is tried at every point where the marginal cost of the residual can cross a quote's price.
     """
-    best = Split((), quantity if residual else NO_LOTS, 0.0, residual.at(quantity) if residual else 0.0)
+    quotes = ranked[:MOST_QUOTES]
+    bps = [side.sign * (q.price - arrival) / arrival * 1e4 for q in quotes]
+    working = {0: 0.0} if residual is None else _Costs(residual)
+    best: tuple[int, ...] = ()
+    most_taken = 0
+    least_key = _key(working[quantity if residual else 0], 0, 0, quantity, residual)
     for size in range(1, max_winners + 1):
-        for chosen in combinations(ranked[:MOST_QUOTES], size):
-            floor = sum(q.min_quantity for q in chosen)
-            most = min(quantity, sum(q.quantity for q in chosen))
-            if max(floor, least) > most:
+        for chosen in combinations(range(len(quotes)), size):
+            # With room enough before it, the last of them would only get its minimum, at a worse price.
+            if sum(quotes[i].quantity for i in chosen[:-1]) >= quantity:
                 continue
-            for taken in _amounts(chosen, quantity, max(floor, least, size), most, residual):
-                found = _fill(chosen, taken, quantity, side, arrival, residual)
-                if _key(found, quantity, residual) < _key(best, quantity, residual):
-                    best = found
-    return best
+            floor = sum(quotes[i].min_quantity for i in chosen)
+            most = min(quantity, sum(quotes[i].quantity for i in chosen))
+            for taken in _amounts([quotes[i] for i in chosen], quantity, max(floor, least, size), most, residual):
+                lots = _lots(quotes, chosen, taken)
+                cost = sum(bps[i] * n for i, n in zip(chosen, lots, strict=True))
+                key = _key(cost + working[quantity - taken if residual else 0], taken, size, quantity, residual)
+                if key < least_key:
+                    least_key, best, most_taken = key, chosen, taken
+    lots = _lots(quotes, best, most_taken)
+    rest = Quantity(quantity - most_taken) if residual else NO_LOTS
+    return Split(
+        tuple(_allocation(quotes[i], n) for i, n in zip(best, lots, strict=True) if n),
+        rest,
+        sum(bps[i] * n for i, n in zip(best, lots, strict=True)),
+        working[rest],
+    )
 
 
 def sure_split(
@@ -107,13 +122,27 @@ def sure_split(
         return over(ranked, max_winners)
     options = [over([q for q in ranked if q.firm], max_winners)]
     options += [over([q], 1) for q in ranked if not q.firm and q.quantity >= least]
-    return min(options, key=lambda o: _key(o, quantity, residual))
+    return min(options, key=lambda o: _key(o.cost, o.lots, len(o.allocations), quantity, residual))
 
 
-def _key(found: Split, quantity: Quantity, residual: ResidualCurve | None) -> tuple[float, float, int]:
+class _Costs(dict[int, float]):
+    """The residual's cost by lots, worked out once for each amount that is tried."""
+
+    def __init__(self, curve: ResidualCurve) -> None:
+        super().__init__()
+        self._curve = curve
+
+    def __missing__(self, lots: int) -> float:
+        self[lots] = cost = self._curve.at(lots)
+        return cost
+
+
+def _key(
+    cost: float, taken: int, winners: int, quantity: Quantity, residual: ResidualCurve | None
+) -> tuple[float, float, int]:
     if residual is None:  # What is not taken is simply not done: take most, then cheapest.
-        return (quantity - found.lots, round(found.cost, 6), len(found.allocations))
-    return (round(found.cost, 6), quantity - found.lots, len(found.allocations))
+        return (quantity - taken, round(cost, 6), winners)
+    return (round(cost, 6), quantity - taken, winners)
 
 
 def _amounts(
@@ -132,23 +161,17 @@ def _amounts(
     return sorted(p for p in points if lowest <= p <= most)
 
 
-def _fill(
-    chosen: Sequence[RankedQuote],
-    taken: int,
-    quantity: Quantity,
-    side: Side,
-    arrival: Price,
-    residual: ResidualCurve | None,
-) -> Split:
-    spare = taken - sum(q.min_quantity for q in chosen)
-    allocations: list[Allocation] = []
-    cost = 0.0
-    for quote in chosen:
+def _lots(quotes: Sequence[RankedQuote], chosen: Sequence[int], taken: int) -> list[int]:
+    """`taken` lots over the chosen quotes: each its minimum, then the better price first."""
+    spare = taken - sum(quotes[i].min_quantity for i in chosen)
+    lots: list[int] = []
+    for i in chosen:
+        quote = quotes[i]
         extra = min(spare, quote.quantity - quote.min_quantity)
         spare -= extra
-        lots = Quantity(quote.min_quantity + extra)
-        if lots:
-            allocations.append(Allocation(quote.quote_id, quote.revision, quote.dealer_id, quote.price, lots))
-            cost += side.sign * (quote.price - arrival) / arrival * 1e4 * lots
-    rest = Quantity(quantity - taken) if residual else NO_LOTS
-    return Split(tuple(allocations), rest, cost, residual.at(rest) if residual else 0.0)
+        lots.append(quote.min_quantity + extra)
+    return lots
+
+
+def _allocation(quote: RankedQuote, lots: int) -> Allocation:
+    return Allocation(quote.quote_id, quote.revision, quote.dealer_id, quote.price, Quantity(lots))
