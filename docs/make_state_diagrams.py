@@ -94,9 +94,8 @@ def page() -> str:
     ]
     for life in LIVES:
         ends = ", ".join(f"`{state}`" for state in sorted(terminal(life.table, life.states)))
-        parts.append(
-            f"## {life.noun}\n\n{life.note} Ends: {ends}.\n\n```mermaid\n{mermaid(life.table, life.start)}\n```\n"
-        )
+        picture = "\n".join([mermaid(life.table, life.start), *(f"    [*] --> {state}" for state in life.apart)])
+        parts.append(f"## {life.noun}\n\n{life.note} Ends: {ends}.\n\n```mermaid\n{picture}\n```\n")
     return "\n".join(parts)
 
 
