@@ -1,5 +1,6 @@
 """The cost report of one RFQ, from what is recorded. The one place where HTTP meets the cost analysis."""
 
+import asyncio
 from collections.abc import Mapping
 
 from rfq.domain.award import AuctionStatus
@@ -11,7 +12,8 @@ from rfq.ports import RfqReader
 from rfq.tca.report import BlockReport
 from rfq.tca.report import report as account
 
-BATCH = 1000
+BATCH = 200
+"""Events folded at one go: some milliseconds of the event loop."""
 
 
 async def block_of(reader: RfqReader, rfq_id: RfqId) -> Block:
@@ -31,4 +33,5 @@ async def report(reader: RfqReader, rfq: Rfq, instrument: Instrument, benchmarks
     block = await block_of(reader, rfq.rfq_id)
     if any(auction.status is AuctionStatus.OPEN for auction in block.auctions.values()):
         raise WrongState("RFQ", rfq.rfq_id, rfq.status.value, "be reported on before its auction has closed")
-    return account(block, instrument, await reader.mark_outs(rfq.rfq_id), benchmarks=benchmarks)
+    marks = await reader.mark_outs(rfq.rfq_id)
+    return await asyncio.to_thread(account, block, instrument, marks, None, benchmarks)
