@@ -46,6 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data-dir", type=Path, help="where to keep its database (default: demo in the data directory)")
     demo.set_defaults(run=_demo)
 
+    train = commands.add_parser("train", help="train models")
+    models = train.add_subparsers(required=True, metavar="model")
+    train_dealers = models.add_parser("dealers", help="response, quote and leakage models, from the study world")
+    train_dealers.add_argument("--seed", type=int)
+    train_dealers.add_argument("--requests", type=int, help="auctions of the study world")
+    train_dealers.add_argument("--out", type=Path, help="folder for the models (default: those in the package)")
+    train_dealers.set_defaults(run=_train_dealers)
+
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
     dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
     dealers.add_argument("--exchange", default="ws://127.0.0.1:8081/", help="the simulated exchange's socket")
@@ -68,6 +76,18 @@ def _demo(options: argparse.Namespace) -> int:
     from rfq import demo
 
     return asyncio.run(demo.run(options.data_dir or default_data_dir() / "demo", options.keep, say))
+
+
+def _train_dealers(options: argparse.Namespace) -> None:
+    from rfq.studies import dealer_training as training
+
+    seed = training.DEFAULT_SEED if options.seed is None else options.seed
+    requests = training.DEFAULT_REQUESTS if options.requests is None else options.requests
+    say(f"training on {requests:,} auctions of the study world, seed {seed}")
+    models = training.train_from_study(options.out, seed, requests)
+    for name, value in sorted(models.manifest.metrics.items()):
+        say(f"{name:<40} {value:.4f}")
+    say(f"saved {models.version}")
 
 
 def _dealers(options: argparse.Namespace) -> None:
