@@ -19,8 +19,9 @@ from rfq.domain.errors import BadInput, StoreUnavailable
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x50_77_0A_01
 
+# InternalClientError: asyncpg finds its own state odd when the server dies at the wrong moment.
 DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
-        asyncpg.CannotConnectNowError, asyncpg.InsufficientResourcesError)  # fmt: skip
+        asyncpg.CannotConnectNowError, asyncpg.InsufficientResourcesError, asyncpg.InternalClientError)  # fmt: skip
 """What asyncpg raises when the server is away, going or overfull, rather than when a statement is wrong."""
 
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)

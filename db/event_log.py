@@ -161,7 +161,7 @@ class EventLog:
     async def _write(self, batch: list[_Append]) -> None:
         """Settles every append of the batch, one way or the other."""
         clock = asyncio.get_running_loop().time
-        began, size = clock(), len(batch)
+        began, size, away = clock(), len(batch), False
         while batch := [item for item in batch if not item.settled]:
             try:
                 async with asyncio.timeout(self._batch_within_s):
@@ -177,7 +177,9 @@ class EventLog:
                         if not item.settled:
                             self._refuse(item, fault)
                     return
-                _log.warning("database away, appends wait", waiting=len(batch) + len(self._waiting))
+                if not away:
+                    _log.warning("database away, appends wait", waiting=len(batch), reason=repr(error))
+                away = True
                 await asyncio.sleep(0.05)
         if self._observe:
             self._observe(size, clock() - began)

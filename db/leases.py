@@ -79,7 +79,7 @@ class Leases:
         async with self._database.raw() as connection:
             await connection.execute(_RELEASE, lease.rfq_id, lease.holder, lease.epoch)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Ends the session: what we still hold is free at once."""
         if self._session:
             self._session.terminate()

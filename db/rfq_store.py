@@ -40,8 +40,10 @@ SELECT * FROM marked WHERE cardinality(had) < :horizons ORDER BY at, subject""")
 class PostgresRfqStore:
     """One process's store. `async with PostgresRfqStore.open(...)` runs its writer beside the caller."""
 
-    def __init__(self, database: Database, leases: Leases, log: EventLog) -> None:
+    def __init__(self, database: Database, leases: Leases, log: EventLog, writer: "asyncio.Task[None]") -> None:
         self._database, self._leases, self._log = database, leases, log
+        self.writer = writer
+        """Runs as long as the store is open. If it ends before, with an error, nothing can be written any more."""
         self._turns: WeakValueDictionary[StreamId, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
@@ -62,14 +64,14 @@ class PostgresRfqStore:
         await leases.renew()
         writer = asyncio.create_task(log.run(), name="event log writer")
         try:
-            yield cls(database, leases, log)
+            yield cls(database, leases, log, writer)
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(log.drained(), 2.0)
+            leases.close()
             writer.cancel()
             with suppress(asyncio.CancelledError):
                 await writer
-            await leases.close()
 
     def first_lease(self, rfq_id: RfqId) -> Lease:
         return self._leases.first(rfq_id)

@@ -1,7 +1,10 @@
 """Audits of the store: tampering is found wherever it is, and a rebuild finds what the events do not say."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 from examples import MID, at
 from stored_blocks import Pen, life_of
@@ -9,25 +12,51 @@ from stored_blocks import Pen, life_of
 from db.audit import rebuild, verify
 from db.database import Database
 from db.rfq_store import PostgresRfqStore
+from db.tables import STATE_TABLES
 from rfq.domain import events as ev
 from rfq.domain.fill import MarkOut
 from rfq.domain.values import DealerId, LiftId, RfqId
 from rfq.ports import StreamId
 
+TABLES = ("events", *STATE_TABLES)
+
+
+@pytest.fixture(scope="module")
+def played_url(postgres_url: str) -> Iterator[str]:
+    """Three blocks (two whole, one begun), mark-outs, an acknowledgement and the kill switch; and a copy of it all."""
+    url = urlunsplit(urlsplit(postgres_url)._replace(path="/audited"))
+
+    async def play() -> None:
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute("CREATE DATABASE audited")
+        await connection.close()
+        database = await Database.open(url)
+        async with PostgresRfqStore.open(database, "engine-a") as store:
+            for name, upto in (("rfq-1", None), ("rfq-2", None), ("rfq-3", 7)):
+                await Pen(store, name).tell(life_of(name)[:upto])
+            mark = MarkOut("rfq-1/d1", RfqId("rfq-1"), 1.0, at(1), MID, None, None)
+            await store.append_next(StreamId("markout", "rfq-1"), ev.MarkOutsTaken((mark,)), at(1), at(1))
+            dealer = StreamId("dealer", DealerId("d1"))
+            await store.append_next(dealer, ev.TradeAcknowledged(LiftId("rfq-1/lift")), at(1), at(1))
+            await store.append_next(StreamId("system", "kill"), ev.KillSwitchThrown("kim", "drill"), at(2), at(2))
+        async with database.raw() as connection:
+            for table in TABLES:
+                await connection.execute(f"CREATE TABLE kept_{table} AS TABLE {table}")
+        await database.close()
+
+    asyncio.run(play())
+    yield url
+
 
 @pytest.fixture
-async def database(empty_database_url: str) -> AsyncIterator[Database]:
-    """Three blocks (two whole, one begun), mark-outs, an acknowledgement and the kill switch."""
-    database = await Database.open(empty_database_url)
-    async with PostgresRfqStore.open(database, "engine-a") as store:
-        for name, upto in (("rfq-1", None), ("rfq-2", None), ("rfq-3", 7)):
-            await Pen(store, name).tell(life_of(name)[:upto])
-        mark = MarkOut("rfq-1/d1", RfqId("rfq-1"), 1.0, at(1), MID, None, None)
-        await store.append_next(StreamId("markout", "rfq-1"), ev.MarkOutsTaken((mark,)), at(1), at(1))
-        dealer = StreamId("dealer", DealerId("d1"))
-        await store.append_next(dealer, ev.TradeAcknowledged(LiftId("rfq-1/lift")), at(1), at(1))
-        await store.append_next(StreamId("system", "kill"), ev.KillSwitchThrown("kim", "drill"), at(2), at(2))
+async def database(played_url: str) -> AsyncIterator[Database]:
+    """What was played, put back as it was after the test."""
+    database = await Database.open(played_url)
     yield database
+    async with database.raw() as connection:
+        for table in TABLES:
+            await connection.execute(f"DELETE FROM {table}")
+            await connection.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
     await database.close()
 
 

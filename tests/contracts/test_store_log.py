@@ -26,8 +26,8 @@ SYSTEM = StreamId("system", "kill")
 
 
 @pytest.fixture
-async def database(empty_database_url: str) -> AsyncIterator[Database]:
-    database = await Database.open(empty_database_url)
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = await Database.open(database_url)
     yield database
     await database.close()
 

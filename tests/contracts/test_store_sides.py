@@ -28,8 +28,8 @@ from rfq.ports import DealerOutcome, Principal, StreamId
 
 
 @pytest.fixture
-async def database(empty_database_url: str) -> AsyncIterator[Database]:
-    database = await Database.open(empty_database_url)
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = await Database.open(database_url)
     yield database
     await database.close()
 

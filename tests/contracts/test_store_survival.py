@@ -47,8 +47,10 @@ async def lift_what_it_can(url, holder, lease_s, mode):
                 print("claimed", rfq_id, flush=True)
                 sys.stdin.readline()
             try:
-                if not pen.block.lifts:
-                    await pen.note(life_of(rfq_id)[6])
+                if pen.block.lifts:
+                    print("found lifted", rfq_id, flush=True)
+                    continue
+                await pen.note(life_of(rfq_id)[6])
                 print("lifted", rfq_id, flush=True)
             except (LeaseLost, StreamConflict) as error:
                 print(type(error).__name__, rfq_id, flush=True)
@@ -95,8 +97,8 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def database(empty_database_url: str) -> AsyncIterator[Database]:
-    database = await Database.open(empty_database_url)
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = await Database.open(database_url)
     yield database
     await database.close()
 
@@ -136,13 +138,13 @@ async def test_the_server_is_killed_again_and_again_under_load(data_dir: Path) -
         watch.cancel()
 
 
-async def test_two_processes_never_both_lift(empty_database_url: str, database: Database) -> None:
+async def test_two_processes_never_both_lift(database_url: str, database: Database) -> None:
     async with PostgresRfqStore.open(database, "engine-dead") as store:
         rfq_ids = [f"rfq-{i}" for i in range(40)]
         for rfq_id in rfq_ids:
             await Pen(store, rfq_id).tell(life_of(rfq_id)[:6])
     # Their owner is gone; both rivals go for all of them at once.
-    rivals = await asyncio.gather(*(Rival.start(empty_database_url, f"engine-{i}") for i in range(2)))
+    rivals = await asyncio.gather(*(Rival.start(database_url, f"engine-{i}") for i in range(2)))
     for rival in rivals:
         rival.say(*rfq_ids, "")
     said = [[await rival.hear() for _ in rfq_ids] for rival in rivals]
@@ -155,13 +157,13 @@ async def test_two_processes_never_both_lift(empty_database_url: str, database: 
 
 
 async def test_a_process_that_slept_past_its_lease_writes_nothing(
-    empty_database_url: str, database: Database
+    database_url: str, database: Database
 ) -> None:
     async with PostgresRfqStore.open(database, "engine-awake") as store:
         pen = Pen(store, "rfq-1")
         await pen.tell(life_of("rfq-1")[:6])
         await store.release(pen.lease)
-        sleeper = await Rival.start(empty_database_url, "engine-sleeper", 0.5, "pause")
+        sleeper = await Rival.start(database_url, "engine-sleeper", 0.5, "pause")
         try:
             sleeper.say("rfq-1", "")
             assert await sleeper.hear() == "claimed rfq-1"
@@ -179,12 +181,12 @@ async def test_a_process_that_slept_past_its_lease_writes_nothing(
         await taken.tell(life_of("rfq-1")[6:])
 
 
-async def test_the_leases_of_a_killed_process_are_free_at_once(empty_database_url: str, database: Database) -> None:
+async def test_the_leases_of_a_killed_process_are_free_at_once(database_url: str, database: Database) -> None:
     async with PostgresRfqStore.open(database, "engine-next") as store:
         pen = Pen(store, "rfq-1")
         await pen.tell(life_of("rfq-1")[:6])
         await store.release(pen.lease)
-        owner = await Rival.start(empty_database_url, "engine-owner", 60.0, "pause")
+        owner = await Rival.start(database_url, "engine-owner", 60.0, "pause")
         owner.say("rfq-1", "")
         assert await owner.hear() == "claimed rfq-1"
         owner.process.kill()
