@@ -4,14 +4,16 @@ Only the market, the venues, the dealers' scripts and the choice of dealers are 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Self
 
 import asyncpg
-from order_floor import ASK, BID, INSTRUMENT, SYMBOL, HandMarket, HandVenue
-from virtual_time import SeededIds, VirtualClock, VirtualMarketClock, VirtualTimeLoop, counted, real_time
+from order_floor import INSTRUMENT, SYMBOL
+from virtual_time import SeededIds, VirtualTimeLoop, counted, real_time
+from world import BLOCK, MID, World, asks, booked, side_of, takes, told
 
 from db.control_store import PostgresControlStore
 from db.database import Database
@@ -19,27 +21,27 @@ from db.rfq_reader import PostgresRfqReader
 from db.rfq_store import PostgresRfqStore
 from db.trade_ledger import PostgresTradeLedger
 from dealers.in_process import InProcessGateway
-from dealers.scripted_trader import Quotes, ScriptedTrader, script
+from dealers.scripted_trader import Quotes, ScriptedTrader
 from lit_router.router import OrderRouter
+from lit_router.settings import RouterSettings
 from ml.residual_cost import SquareRootResidual
 from rfq.domain import events as ev
 from rfq.domain.block import Block, fold
-from rfq.domain.fill import Fill, Where
-from rfq.domain.quote import Quote, QuoteSide
-from rfq.domain.rfq import Leg, RequestSide, Rfq, RfqTerms
+from rfq.domain.fill import Fill
+from rfq.domain.quote import Lift, Quote, QuoteSide
+from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, Rfq, RfqTerms, Schedule
 from rfq.domain.selection import QUANTILES, DealerScore, Selection
-from rfq.domain.values import DealerId, DeskId, Price, Quantity, RfqId, Side, Symbol
+from rfq.domain.values import DealerId, DeskId, Price, Quantity, RfqId, Side
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
-from rfq.ports import SelectionRequest, StreamId
+from rfq.ports import RfqStore, SelectionRequest, StreamId
 
 DESK = DeskId("desk-a")
-MID = Price((BID + ASK) // 2)
-BLOCK = 10_000
+ROUTING = RouterSettings(decision_market_s=60.0)
+HOUR = ResidualTerms(horizon_s=3600.0, schedule=Schedule.TWAP, max_participation=1.0)
+"""Work what is left over an hour of the market: a minute and more of the session's, at sixty to one."""
 
-
-def offer(price: int, quantity: int = BLOCK, minimum: int = 0) -> QuoteSide:
-    return QuoteSide(Price(price), Quantity(quantity), Quantity(minimum))
+offer = side_of
 
 
 def terms(
@@ -73,89 +75,166 @@ class AsksInOrder:
         return DealerScore(dealer_id, 0.9, spread, 0.1, 0.05, {})
 
 
+class CutStore:
+    """A store whose line to the database dies with the `after`-th append to an RFQ's stream; nothing later is written.
+
+    Not `acknowledged`: that append is durable and nobody learns of it, as when the process is killed at the commit.
+    Acknowledged: the process goes on until its next commit, which never comes.
+    """
+
+    def __init__(self, store: RfqStore, after: int, acknowledged: bool) -> None:
+        self._store, self._after, self._acknowledged = store, after, acknowledged
+        self.appends = 0
+        self.cut = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def append(self, stream: StreamId, *rest: Any, **more: Any) -> Awaitable[None]:
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if stream.kind == "rfq":
+            self.appends += 1
+        if self.appends > self._after:
+            return never
+        write = asyncio.ensure_future(self._store.append(stream, *rest, **more))
+        if stream.kind != "rfq" or self.appends < self._after:
+            return write
+        write.add_done_callback(lambda _: self.cut.set())
+        return write if self._acknowledged else never
+
+
 class House:
     """One service on one database. Open several on the same URL to have two, or one after a crash."""
 
-    def __init__(self, loop: VirtualTimeLoop, clock: VirtualClock, market_clock: VirtualMarketClock, seed: int) -> None:
-        self.loop, self.clock, self.market_clock = loop, clock, market_clock
-        self.ids = SeededIds(seed)
-        self.market = HandMarket(market_clock)
-        self.lit = HandVenue("lit", Where.LIT, self.market, market_clock)
-        self.dark = HandVenue("dark", Where.DARK, self.market, market_clock)
+    engine: Engine
+    parts: Parts
+    gateway: InProcessGateway
+    router: OrderRouter
+
+    def __init__(self, world: World, url: str, holder: str) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        self.loop, self.world, self.url, self.holder = loop, world, url, holder
+        self.clock, self.market_clock = world.clock, world.market_clock
+        self.market, self.lit, self.dark, self.dealers = world.market, world.lit, world.dark, world.dealers
         self.predictor = AsksInOrder()
-        self.dealers: dict[str, ScriptedTrader] = {}
+        self.gone = False
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls,
         url: str,
-        clock: VirtualClock,
-        market_clock: VirtualMarketClock,
+        world: World,
         *,
         holder: str = "engine-a",
         seed: int = 1,
         settings: EngineSettings | None = None,
         start: bool = True,
+        cut: tuple[int, bool] | None = None,
     ) -> AsyncIterator[Self]:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop)
-        house = cls(loop, clock, market_clock, seed)
+        """`cut`: see CutStore. Dealers of the world dial in once the engine has started."""
+        house = cls(world, url, holder)
+        try:
+            await house._build(seed, settings, cut)
+            await house.gateway.__aenter__()
+            if start:
+                await house.start()
+            yield house
+        finally:
+            await house.close()
+
+    async def _build(self, seed: int, settings: EngineSettings | None, cut: tuple[int, bool] | None) -> None:
         with real_time():
-            database = await Database.open(url)
-            opening = PostgresRfqStore.open(database, holder)
-            store = await opening.__aenter__()
-        house.store = counted(store, loop)
-        house.reader = counted(PostgresRfqReader(database), loop)
-        ledger = counted(PostgresTradeLedger(database, store, clock, market_clock), loop)
-        house.gateway = InProcessGateway(clock=clock, ledger=ledger)
-        house.router = OrderRouter(
-            [house.lit, house.dark], house.market, market_clock, clock, house.ids, {SYMBOL: INSTRUMENT}
+            self._database = await Database.open(self.url)
+            others = asyncio.all_tasks()
+            self._opening = PostgresRfqStore.open(self._database, self.holder)
+            self._store = await self._opening.__aenter__()
+            (self._writer,) = [t for t in asyncio.all_tasks() - others if t.get_name() == "event log writer"]
+        self.store: RfqStore = counted(self._store, self.loop)
+        self.cut_store = CutStore(self.store, *cut) if cut else None
+        self.reader = counted(PostgresRfqReader(self._database), self.loop)
+        ledger = PostgresTradeLedger(self._database, self._store, self.clock, self.market_clock)
+        self.gateway = InProcessGateway(clock=self.clock, ledger=counted(ledger, self.loop))
+        ids = SeededIds(seed)
+        venues = [self.lit, self.dark]
+        instruments = {SYMBOL: INSTRUMENT}
+        self.router = OrderRouter(
+            venues, self.market, self.market_clock, self.clock, ids, instruments, settings=ROUTING
         )
-        house.parts = Parts(
-            clock=clock,
-            market_clock=market_clock,
-            market=house.market,
-            ids=house.ids,
-            store=house.store,
-            reader=house.reader,
-            controls=counted(PostgresControlStore(store), loop),
-            gateway=house.gateway,
-            predictor=house.predictor,
+        self.parts = Parts(
+            clock=self.clock,
+            market_clock=self.market_clock,
+            market=self.market,
+            ids=ids,
+            store=self.cut_store or self.store,  # type: ignore[arg-type]
+            reader=self.reader,
+            controls=counted(PostgresControlStore(self._store), self.loop),
+            gateway=self.gateway,
+            predictor=self.predictor,
             residual=SquareRootResidual(),
-            router=house.router,
-            instruments={SYMBOL: INSTRUMENT},
+            router=self.router,
+            instruments=instruments,
             seed=7,
             settings=settings,
         )
-        house.engine = Engine(house.parts)
-        try:
-            async with house.gateway:
-                if start:
-                    await house.engine.start()
-                yield house
-                await house.engine.stop()
-                await house.router.close()
-                for trader in house.dealers.values():
-                    await trader.close()
-        finally:
-            with real_time():
-                await opening.__aexit__(None, None, None)
-                await database.close()
+        self.engine = Engine(self.parts)
+
+    async def start(self) -> None:
+        await self.engine.start()
+        self.world.reconnect(self.gateway)
+
+    async def close(self) -> None:
+        """Leaves in good order."""
+        if self.gone:
+            return
+        self.gone = True
+        await self.engine.stop()
+        await self.router.close()
+        await self.gateway.__aexit__()
+        with real_time():
+            await self._opening.__aexit__(None, None, None)
+            await self._database.close()
+
+    async def crash(self) -> None:
+        """kill -9: no task runs on, nothing queued is written, every line and connection is dead."""
+        self.gone = True
+        self.world.hang_up()
+        for venue in (self.lit, self.dark):
+            if venue._sink is self.router:
+                venue._sink = None
+        orders = [w for w in self.router._parents.values()]
+        doomed = [*self.engine._tasks, *self.gateway._tasks, self._writer]
+        doomed += [w._task for w in orders if w._task is not None]
+        doomed += [task for w in orders for task in w.children._tasks]
+        for task in doomed:
+            task.cancel()
+        with real_time():
+            await asyncio.gather(*doomed, return_exceptions=True)
+            self._store._log._idle.set()  # What was queued is lost: there is nothing to wait for.
+            await self._opening.__aexit__(None, None, None)
+            await self._database.close()
+
+    # --- dealers -------------------------------------------------------------------------------------------------
 
     def dealer(self, name: str, *, cancel_on_disconnect: bool = False) -> ScriptedTrader:
         """A scripted dealer with its line up: silent until told what to do."""
-        trader = script(self.gateway, name, self.clock, cancel_on_disconnect=cancel_on_disconnect)
-        self.dealers[name] = trader
-        return trader
+        return self.world.dealer(self.gateway, name, cancel_on_disconnect=cancel_on_disconnect)
 
-    def offers(self, name: str, price: int, quantity: int = BLOCK, after_s: float = 1.0, **more: Any) -> ScriptedTrader:
+    def offers(
+        self, name: str, price: int, quantity: int = BLOCK, after_s: float = 1.0, minimum: int = 0, **more: Any
+    ) -> ScriptedTrader:
         """A dealer who offers at a price, once, and confirms what is lifted."""
-        return self.dealer(name).on_request(Quotes(after_s, offer=offer(price, quantity), **more))
+        return self.dealer(name).on_request(Quotes(after_s, offer=offer(price, quantity, minimum), **more))
 
-    async def submit(self, asked: RfqTerms | None = None, key: str = "key-1") -> RfqId:
-        rfq, _ = await self.engine.submit(DESK, asked or terms(), idempotency_key=key, body_digest="digest")
+    # --- the desk ------------------------------------------------------------------------------------------------
+
+    async def submit(self, asked: RfqTerms | None = None, key: str = "key-1", desk: str = DESK) -> RfqId:
+        rfq, _ = await self.engine.submit(DeskId(desk), asked or terms(), idempotency_key=key, body_digest="digest")
         return rfq.rfq_id
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     async def until(self, rfq_id: RfqId, *statuses: str, within_s: float = 36_000.0) -> Rfq:
         """The RFQ once it is in one of these states, or over if none is named."""
@@ -174,8 +253,14 @@ class House:
             await asyncio.sleep(0.25)
         return rfq
 
+    # --- the record ----------------------------------------------------------------------------------------------
+
     async def history(self, rfq_id: RfqId) -> list[ev.Stamped]:
         return await self.store.load(StreamId("rfq", rfq_id))
+
+    async def events(self, rfq_id: RfqId, *kinds: type) -> list[Any]:
+        """The recorded events of these kinds, in order."""
+        return [s.event for s in await self.history(rfq_id) if isinstance(s.event, kinds)]
 
     async def recorded(self, rfq_id: RfqId) -> Block:
         """The block folded from what is in the database."""
@@ -183,6 +268,9 @@ class House:
 
     async def quotes(self, rfq_id: RfqId) -> dict[str, Quote]:
         return {q.dealer_id: q for q in await self.reader.quotes(rfq_id)}
+
+    async def lifts(self, rfq_id: RfqId) -> list[Lift]:
+        return await self.reader.lifts(rfq_id)
 
     async def fills(self, rfq_id: RfqId) -> Sequence[Fill]:
         return await self.reader.fills(rfq_id)
@@ -200,6 +288,24 @@ async def kill_connections(url: str) -> None:
             " AND pid <> pg_backend_pid()"
         )
     finally:
-        await connection.close()
+        with contextlib.suppress(Exception):
+            await connection.close()
 
 
+__all__ = [
+    "BLOCK",
+    "DESK",
+    "HOUR",
+    "MID",
+    "House",
+    "QuoteSide",
+    "Quotes",
+    "World",
+    "asks",
+    "booked",
+    "kill_connections",
+    "offer",
+    "takes",
+    "terms",
+    "told",
+]

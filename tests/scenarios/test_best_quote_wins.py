@@ -1,7 +1,7 @@
 """Three dealers quote, the best one wins the block, everyone is told what they should be."""
 
-from dealers.seat import Booked
-from house import BLOCK, MID, House
+from always_true import check
+from house import BLOCK, MID, House, booked, told
 
 from rfq.domain.events import NoticeKind
 from rfq.domain.quote import QuoteStatus
@@ -22,8 +22,8 @@ async def test_best_quote_wins(house: House) -> None:
     assert quotes["alpha"].status is quotes["charlie"].status is QuoteStatus.LOST
     (auction,) = await house.reader.auctions(rfq_id)
     assert (auction.best, auction.cover) == (MID + 11, MID + 15)
-    (booked,) = [h for h in best.heard if isinstance(h, Booked)]
-    assert (booked.price, booked.quantity) == (MID + 11, BLOCK)
-    told = [h[1] for h in second.heard if isinstance(h, tuple)]
-    assert told == [NoticeKind.EXPIRED, NoticeKind.COVER]
-    assert (await house.recorded(rfq_id)).rfq == rfq
+    (mine,) = booked(best)
+    assert (mine.price, mine.quantity) == (MID + 11, BLOCK)
+    assert told(second) == [NoticeKind.EXPIRED, NoticeKind.COVER]
+    assert told(best) == []
+    await check(house, [rfq_id])
