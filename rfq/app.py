@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import structlog
 import uvicorn
@@ -39,7 +41,7 @@ from rfq.api.edge import Edge
 from rfq.benchmarks import Benchmarks
 from rfq.clocks import RandomIds, SystemClock
 from rfq.domain.events import Stamped
-from rfq.domain.values import RfqId
+from rfq.domain.values import RfqId, TradingHours
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
 from rfq.instruments import directory
@@ -91,7 +93,8 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         await keys.first_start(key_store, say)
         await keys.declare(key_store, fleet)
 
-        anchor = max(clock.now(), await reader.latest_market_time() or clock.now())
+        # The simulated day begins at the open; one that was begun before goes on from where it stopped.
+        anchor = await reader.latest_market_time() or opening(clock.now(), next(iter(instruments.values())).hours)
         market_clock = AcceleratedMarketClock(anchor=anchor, speed=settings.simulation_speed)
         core = SimulatedExchange(
             [Listing(*listing) for listing in listings.values()],
@@ -183,6 +186,12 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         log.info("service up", **settings.shown())
         yield service
         edge.close_streams()
+
+
+def opening(now: datetime, hours: TradingHours) -> datetime:
+    """The open of the session on the day of `now`, in UTC."""
+    local = now.astimezone(ZoneInfo(hours.time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (local + timedelta(minutes=hours.opens)).astimezone(UTC)
 
 
 @asynccontextmanager

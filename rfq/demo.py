@@ -9,6 +9,7 @@ from pathlib import Path
 from rfq.api import answers as a
 from rfq.api.messages import LegBody, PickBody, ResidualBody, RfqBody
 from rfq.client import Client, ClientError
+from rfq.domain.errors import OurFault
 from rfq.domain.fill import Where
 from rfq.domain.rfq import AwardMode, RequestSide, RfqStatus, TellLosers, Urgency
 from rfq.domain.values import Side
@@ -61,7 +62,17 @@ async def run(data_dir: Path, keep: bool, say: Callable[[str], None]) -> int:
 
 
 async def play(desk: Client, say: Callable[[str], None]) -> bool:
-    """Posts everything and follows it to the end; True if all ended by themselves."""
+    """Posts everything and follows it to the end; True if all ended by themselves. Raises OurFault, saying why."""
+    try:
+        return await _play(desk, say)
+    except* ClientError as refused:
+        reason = str(refused.exceptions[0])
+    except* TimeoutError:
+        reason = f"not over after {PATIENCE_S:.0f} s"
+    raise OurFault(f"the demonstration stopped: {reason}")
+
+
+async def _play(desk: Client, say: Callable[[str], None]) -> bool:
     async with asyncio.timeout(PATIENCE_S):
         left_over = [rfq.rfq_id async for rfq in desk.rfqs() if not rfq.over]
         for rfq_id in left_over:

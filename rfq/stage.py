@@ -147,15 +147,20 @@ class Stage:
         await asyncio.gather(*self._keeping, return_exceptions=True)
         for name in ("fleet", "service"):
             child = self._children.get(name)
-            if child is None or child.returncode is not None:
+            if child is None:
                 continue
-            child.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(STOP_S):
+            if child.returncode is None:
+                child.send_signal(signal.SIGTERM)
+                try:
+                    async with asyncio.timeout(STOP_S):
+                        await child.wait()
+                except TimeoutError:
+                    child.kill()
                     await child.wait()
-            except TimeoutError:
-                child.kill()
-                await child.wait()
+            assert child.stdin is not None
+            child.stdin.close()
+            with contextlib.suppress(ConnectionError):
+                await child.stdin.wait_closed()
 
     def _last_words(self, name: str) -> str:
         lines = (self._data_dir / f"{name}.log").read_text().strip().splitlines()

@@ -27,6 +27,7 @@ class AcceleratedMarketClock:
         self._lock = threading.Lock()
         self._market, self._since = anchor, elapsed_s()
         self._open = 0
+        self._bound: datetime | None = None
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     @property
@@ -39,7 +40,19 @@ class AcceleratedMarketClock:
             return self._now()
 
     def _now(self) -> datetime:
-        return self._market + timedelta(seconds=(self._elapsed_s() - self._since) * self.rate)
+        elapsed_s = self._elapsed_s()
+        now = self._market + timedelta(seconds=(elapsed_s - self._since) * self.rate)
+        if self._bound is not None and now > self._bound:
+            # The market has not been played so far: its time stands still until it has.
+            now = max(self._market, self._bound)
+            self._market, self._since = now, elapsed_s
+        return now
+
+    def keep_within(self, bound: datetime) -> None:
+        """Market time does not pass `bound` until this is called again: it never outruns what plays the market."""
+        with self._lock:
+            self._market, self._since = self._now(), self._elapsed_s()
+            self._bound = bound
 
     async def sleep_until(self, at: datetime) -> None:
         """Returns once market time has reached `at`; a change of rate on the way is followed."""

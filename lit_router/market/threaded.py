@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from typing import TypeVar
 
+from lit_router.market.clock import AcceleratedMarketClock
 from lit_router.market.matching_core import MatchingCore
 from lit_router.market.running import RunningExchange
 from rfq.domain.errors import NotFound, OurFault, PeerGone
@@ -15,6 +16,8 @@ from rfq.domain.values import Symbol
 from rfq.ports import MarketClock, MarketView
 
 T = TypeVar("T")
+LEAD = timedelta(seconds=10)
+"""How far an accelerated clock may be ahead of the market that has been played: on a busy machine it slows down."""
 MOST_WAITING = 10_000
 """Acts posted and not yet done, before more are refused."""
 
@@ -90,6 +93,8 @@ class ThreadedExchange(RunningExchange):
                 if self.fault is not None:
                     raise self.fault
                 self._played(self._core, self._chunk)
+                if isinstance(self.clock, AcceleratedMarketClock):
+                    self.clock.keep_within(self._core.now + LEAD)
                 self._views = {symbol: self._core.view(symbol) for symbol in self._views}
                 behind = self.clock.now() - self._core.now > self._chunk
                 await asyncio.sleep(0 if behind else self._step_s)
