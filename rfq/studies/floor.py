@@ -1,21 +1,43 @@
 """A floor to measure auctions against: the same traffic and commits, with no logic at all.
 
 For each RFQ: 10 requests, 10 quotes, 1 lift, 1 confirm and 10 notices over WebSockets, and 4 commits. Frames are of
-the size of ours, sent as constant bytes and not decoded. Run as a process of its own: `python -m rfq.studies.floor`.
+the size of ours, sent as constant bytes and not decoded. The server's end is a process of its own
+(`python -m rfq.studies.floor`), with the WebSocket library that carries the service's lines; `run_floor` is the
+bench's end: it starts that process, connects its dealers and returns what it measured.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from time import process_time
 
 import asyncpg
+import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 
+from rfq.domain.values import Frozen
+from rfq.studies.child_process import ChildProcess
+from rfq.studies.lean_clients import LeanSocket
+
 DEALERS = 10
-REQUEST, LIFT, NOTICE = b"R" * 330, b"L" * 210, b"N" * 120
-QUOTE_SIZE, CONFIRM_SIZE = 190, 70
+REQUEST, LIFT, NOTICE = b"R" * 270, b"L" * 290, b"N" * 80
+QUOTE, CONFIRM = b"Q" * 150, b"C" * 55
 ROW = b"E" * 600
 """The payload of one commit: what an event of ours weighs."""
+CONNECTIONS = 8
+"""To the database, where each commit is a transaction of its own: as many as the service has for reads."""
+
+
+class FloorRun(Frozen, frozen=True):
+    """What one run took; counts are for each RFQ, frames as the server sees them."""
+
+    rfqs_per_s: float
+    cpu_ms: float
+    frames_out: float
+    frames_in: float
+    commits: float
 
 
 class GroupedCommits:
@@ -96,31 +118,50 @@ class Floor:
         return loop.time() - began
 
 
-async def main(url: str, port: int, count: int, in_flight: int, grouped: bool) -> None:
-    """Serves until the dealers are there, runs, prints one line: seconds, frames sent, frames received, commits."""
-    pool = await asyncpg.create_pool(url, min_size=8, max_size=8)
+async def run_floor(url: str, count: int, in_flight: int, *, grouped: bool, log: Path) -> FloorRun:
+    """One run of the floor against the database at `url`. Raises OurFault when its process fails."""
+    arguments = ("-m", "rfq.studies.floor", url, str(count), str(in_flight), "grouped" if grouped else "each")
+
+    def on_frame(line: LeanSocket, payload: bytes) -> None:
+        if payload[0] == REQUEST[0]:
+            line.send(QUOTE)
+        elif payload[0] == LIFT[0]:
+            line.send(CONFIRM)
+
+    async with ChildProcess(*arguments, environ=os.environ, log=log) as child:
+        port = int(await child.line())
+        lines = [await LeanSocket.connect("127.0.0.1", port, on_frame) for _ in range(DEALERS)]
+        try:
+            return msgspec.json.decode(await child.line(600.0), type=FloorRun)
+        finally:
+            for line in lines:
+                line.close()
+
+
+async def main(url: str, count: int, in_flight: int, *, grouped: bool) -> None:
+    """Says its port, waits for the dealers, runs, and says a FloorRun as JSON."""
+    pool = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS)
     await pool.execute("CREATE TABLE IF NOT EXISTS floor (id bigserial PRIMARY KEY, payload bytea NOT NULL)")
-    tasks: list[asyncio.Task[None]] = []
-    if grouped:
-        commits = GroupedCommits(await asyncpg.connect(url))
-        tasks.append(asyncio.create_task(commits.run()))
-        commit = commits.commit
-    else:
+    commits = GroupedCommits(await asyncpg.connect(url))
+    writing = asyncio.create_task(commits.run())
 
-        async def commit() -> None:
-            await pool.execute("INSERT INTO floor (payload) VALUES ($1)", ROW)
+    async def each() -> None:
+        await pool.execute("INSERT INTO floor (payload) VALUES ($1)", ROW)
 
-    floor = Floor(commit)
-    async with serve(floor.on_dealer, "127.0.0.1", port, compression=None):
+    floor = Floor(commits.commit if grouped else each)
+    async with serve(floor.on_dealer, "127.0.0.1", 0, compression=None) as server:
+        print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.wait_for(floor.full.wait(), 30)
         await floor.rfqs(max(in_flight, count // 10), in_flight)
         floor.sent = floor.received = floor.commits = 0
+        used = process_time()
         took_s = await floor.rfqs(count, in_flight)
-        print(took_s, floor.sent, floor.received, floor.commits, flush=True)
-    for task in tasks:
-        task.cancel()
+        used = process_time() - used
+        run = FloorRun(count / took_s, used / count * 1e3, floor.sent / count, floor.received / count, floor.commits / count)
+        print(msgspec.json.encode(run).decode(), flush=True)
+    writing.cancel()
 
 
 if __name__ == "__main__":
-    _, database_url, at_port, rfqs, at_once, how = sys.argv
-    asyncio.run(main(database_url, int(at_port), int(rfqs), int(at_once), how == "grouped"))
+    _, database_url, rfqs, at_once, how = sys.argv
+    asyncio.run(main(database_url, int(rfqs), int(at_once), grouped=how == "grouped"))
