@@ -92,7 +92,12 @@ class Fleet:
 
     async def logged_on(self, within_s: float = 30.0) -> None:
         """Returns once every dealer's line is up. Raises TimeoutError, or what ended a dealer (a refused key)."""
-        waiting = asyncio.gather(*(dealer.client.logged_on.wait() for dealer in self.dealers.values()))
+
+        async def all_up() -> None:
+            for dealer in self.dealers.values():
+                await dealer.client.logged_on.wait()
+
+        waiting = asyncio.create_task(all_up())
         try:
             async with asyncio.timeout(within_s):
                 await asyncio.wait([waiting, *self._running], return_when=asyncio.FIRST_COMPLETED)
@@ -100,6 +105,7 @@ class Fleet:
                 await waiting
         finally:
             waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
 
     async def run(self) -> None:
         """Until cancelled. Raises what ended a dealer: a refused key, a newer connection, another version."""

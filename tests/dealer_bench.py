@@ -75,9 +75,9 @@ class Inbox:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def next(self, kind: type, count: int = 1, dealer_id: DealerId = D1) -> Any:
+    async def next(self, kind: type, count: int = 1, dealer_id: DealerId = D1, *, within_s: float = 5.0) -> Any:
         """The count-th message of a kind, waited for."""
-        await self.until(lambda: len(self.of(kind, dealer_id)) >= count)
+        await self.until(lambda: len(self.of(kind, dealer_id)) >= count, within_s)
         return self.of(kind, dealer_id)[count - 1]
 
 

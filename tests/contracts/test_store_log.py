@@ -73,6 +73,7 @@ async def test_a_block_is_read_back_as_it_was_folded(database: Database, store: 
     assert (child["kind"], child["status"], child["price"], child["filled"]) == ("child", "cancelled", MID, 50)
     assert await read.events(rfq_id, after=3, limit=2) == history[3:5]
     assert await read.rfq(RfqId("rfq-2")) is None
+    assert await read.latest_market_time() == history[-1].market_at
 
 
 async def test_waiting_appends_share_a_transaction(database: Database) -> None:
