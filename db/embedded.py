@@ -207,7 +207,7 @@ class EmbeddedPostgres:
                 stdin=asyncio.subprocess.PIPE,
             )
             while self._process.returncode is None:
-                if await self._answers():
+                if (running := cluster.postmaster()) and running.ready and await self._answers():
                     cluster.remember_port(self._port)
                     return
                 await asyncio.sleep(0.02)

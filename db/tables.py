@@ -80,7 +80,7 @@ class EventRow(SQLModel, table=True):
     type: str = _text()
     payload: bytes = Field(sa_type=LargeBinary)
     session_at: datetime = _time()
-    market_at: datetime = _time()
+    market_at: datetime = _time(index=True)
     epoch: int = Field(sa_type=BigInteger)
     """Fencing epoch of the lease it was written under; 0 for streams that need none."""
     previous_hash: bytes = Field(sa_type=LargeBinary)

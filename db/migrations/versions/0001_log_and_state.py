@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("stream_kind", "stream_name", "sequence"),
     )
+    op.create_index(op.f("ix_events_market_at"), "events", ["market_at"], unique=False)
     op.create_table(
         "fills",
         sa.Column("rfq_id", sa.Text(), nullable=False),
