@@ -15,7 +15,8 @@ from rfq.client import Client, ClientError
 from rfq.domain.errors import OurFault
 from rfq.ports import Role
 
-SERVING = re.compile(r"^serving (http\S+) .*: (ws\S+)\)$")
+SERVING = re.compile(r"^serving (http\S+) .*: (ws\S+)\)$", re.MULTILINE)
+CONNECTED = re.compile(r"^.*dealers are connected.*$", re.MULTILINE)
 START_S = 90.0
 STOP_S = 20.0
 LIVES = 5
@@ -25,7 +26,7 @@ LIVES = 5
 class Stage:
     """`async with Stage(...) as stage`: then `stage.client("desk")`. A child that dies is started again.
 
-    Standard error of the children goes to `<data_dir>/service.log` and `fleet.log`.
+    The logs of the children go to `<data_dir>/service.log` and `fleet.log`.
     """
 
     def __init__(self, data_dir: Path, say: Callable[[str], None], settings: Mapping[str, str]) -> None:
@@ -88,20 +89,9 @@ class Stage:
         return {entry.role: entry.key for entry in keys.read(path)}
 
     async def _serve(self) -> None:
-        child = await self._start("service", "serve")
-        assert child.stdout is not None
-        try:
-            async with asyncio.timeout(START_S):
-                while line := (await child.stdout.readline()).decode().strip():
-                    if found := SERVING.match(line):
-                        self.url, self.exchange_url = found[1], found[2]
-                        break
-                    if not line.startswith("key of"):
-                        self._say(line)
-                else:
-                    raise OurFault(f"the service ended: {self._last_words('service')}")
-        except TimeoutError:
-            raise OurFault(f"the service did not start: {self._last_words('service')}") from None
+        await self._start("service", "serve")
+        line = await self._said("service", SERVING)
+        self.url, self.exchange_url = line[1], line[2]
         # The same addresses the next time, so that clients and dealers find it again.
         port = self.url.rpartition(":")[2]
         exchange_port = self.exchange_url.rstrip("/").rpartition(":")[2]
@@ -109,26 +99,36 @@ class Stage:
         await self.ready()
 
     async def _fleet(self) -> None:
-        child = await self._start(
-            "fleet", "dealers", "--url", self.url, "--exchange", self.exchange_url,
-            "--keys", str(self._data_dir / "fleet.toml"),
-        )  # fmt: skip
-        assert child.stdout is not None
-        async with asyncio.timeout(START_S):
-            line = (await child.stdout.readline()).decode().strip()
-        if not line:
-            raise OurFault(f"the dealers ended: {self._last_words('fleet')}")
-        self._say(line)
+        at = ("--url", self.url, "--exchange", self.exchange_url, "--keys", str(self._data_dir / "fleet.toml"))
+        await self._start("fleet", "dealers", *at)
+        self._say((await self._said("fleet", CONNECTED))[0])
 
-    async def _start(self, name: str, *arguments: str) -> asyncio.subprocess.Process:
-        with (self._data_dir / f"{name}.log").open("ab") as log:
-            child = await asyncio.create_subprocess_exec(
+    async def _start(self, name: str, *arguments: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        # Its own words go to a file: what it starts in turn may outlive it and would keep a pipe open.
+        with (
+            os.fdopen(os.open(self._words(name), flags, 0o600), "wb") as words,
+            (self._data_dir / f"{name}.log").open("ab") as log,
+        ):
+            self._children[name] = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "rfq.cli", *arguments, "--with-parent",
-                env=self._environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
-                start_new_session=True,
+                env=self._environ, stdin=asyncio.subprocess.PIPE, stdout=words, stderr=log, start_new_session=True,
             )  # fmt: skip
-        self._children[name] = child
-        return child
+
+    def _words(self, name: str) -> Path:
+        return self._data_dir / f"{name}.out"
+
+    async def _said(self, name: str, pattern: re.Pattern[str]) -> re.Match[str]:
+        """Waits for a line of a child. Raises OurFault with its last words if it ends or says nothing in time."""
+        try:
+            async with asyncio.timeout(START_S):
+                while not (found := pattern.search(self._words(name).read_text())):
+                    if self._children[name].returncode is not None:
+                        raise OurFault(f"the {name} ended: {self._last_words(name)}")
+                    await asyncio.sleep(0.05)
+                return found
+        except TimeoutError:
+            raise OurFault(f"the {name} did not start: {self._last_words(name)}") from None
 
     async def _keep(self, name: str, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         for _ in range(LIVES):

@@ -30,11 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Scenarios, and what is marked `virtual_time`, run on virtual time; everything else on asyncio's own loop."""
     told = item.get_closest_marker("virtual_time") or SCENARIOS in item.path.parents
     if not told or item.get_closest_marker("real_time"):
-        return None
+        return {"asyncio": asyncio.new_event_loop}
     return {"virtual_time": VirtualTimeLoop}
 
 
