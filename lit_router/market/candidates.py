@@ -40,6 +40,7 @@ class CandidateStream:
         self._seed = seed
         self._rate = float(sum(kind_rates))
         self._cumulative = np.cumsum(kind_rates) / self._rate
+        self._come_back_block: tuple[int, np.ndarray] | None = None
         self._queues, self._mean_lots, self._dispersion = queues, mean_lots, size_dispersion
 
     def _generator(self, *key: int) -> np.random.Generator:
@@ -71,3 +72,16 @@ class CandidateStream:
     def outside(self, number: int) -> np.ndarray:
         """Auxiliary uniforms for the `number`-th action of a participant, apart from the exogenous stream."""
         return self._generator(1, number).random(QUEUE_DRAWS + self._queues)
+
+    def come_back_draw(self, check: int) -> float:
+        """The uniform that decides whether the reference price comes back at the `check`-th chance."""
+        return float(self._come_backs(check // BLOCK)[check % BLOCK])
+
+    def come_back_queues(self, check: int) -> np.ndarray:
+        """Auxiliary uniforms for the redraw that goes with it."""
+        return self._generator(3, check).random(QUEUE_DRAWS + self._queues)
+
+    def _come_backs(self, number: int) -> np.ndarray:
+        if self._come_back_block is None or self._come_back_block[0] != number:
+            self._come_back_block = (number, self._generator(2, number).random(BLOCK))
+        return self._come_back_block[1]

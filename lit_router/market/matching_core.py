@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 from lit_router.market.orders import (
     Accepted,
@@ -66,6 +67,13 @@ class MatchingCore(ABC):
     @abstractmethod
     def advance_to(self, market_time: datetime) -> None:
         """Plays the market up to `market_time`; earlier times change nothing."""
+
+    @abstractmethod
+    def fork(self, name: str, only: Collection[Symbol] | None = None) -> Self:
+        """An independent twin with every order but no participant: what is done to one is not done to the other.
+
+        `name` begins the fill ids of the twin; `only` lists fewer instruments.
+        """
 
     @abstractmethod
     def instrument(self, symbol: Symbol) -> Instrument:

@@ -3,7 +3,8 @@
 Limit, cancel and market arrivals depend on the size of the queue they fall on. When the mid moves because a best
 queue emptied, the reference price follows with probability theta, and the book is then redrawn from its invariant
 law with probability theta_reinit, or else shifted. This is the oracle that faster, batched simulators are tested
-against; it knows nothing of regimes, clustering or long-memory flow.
+against; it knows nothing of regimes, clustering or long-memory flow. One addition, off unless asked for: what
+participants did to the price comes back (see `resilience`).
 """
 
 from bisect import bisect_right
@@ -23,6 +24,7 @@ from lit_router.market.candidates import (
 from lit_router.market.level_book import LevelBook, Walk
 from lit_router.market.own_orders import CancelAssumption, OwnOrder
 from lit_router.market.rates import LARGEST, THETA, THETA_REINIT, invariant_law, level_rates
+from lit_router.market.resilience import CHECK_S, come_back_probability
 
 
 class QueueReactiveBook(LevelBook):
@@ -41,13 +43,20 @@ class QueueReactiveBook(LevelBook):
         theta_reinit: float = THETA_REINIT,
         size_dispersion: float = 0.0,
         assumption: CancelAssumption = CancelAssumption.RANDOM,
+        resilience_s: float | None = None,
     ) -> None:
         """`best_bid` and `grid` (distance between anonymous levels) in price units; `mean_lots` the average event
-        size in lots; `pace` multiplies every rate; `size_dispersion` is the log-normal sigma of event sizes."""
+        size in lots; `pace` multiplies every rate; `size_dispersion` is the log-normal sigma of event sizes.
+
+        `resilience_s`: how participants' impact decays, see `resilience`; None is the plain model, where it stays.
+        """
         super().__init__(best_bid=best_bid, grid=grid, levels=levels, mean_lots=mean_lots)
         self.assumption = assumption
         self.halted = False
         self._theta, self._theta_reinit = theta, theta_reinit
+        self._resilience_s = resilience_s
+        self.displacement = 0
+        """Grid steps by which participants have moved the reference price and that have not come back."""
         rates = level_rates(levels)
         self._laws = [invariant_law(level) for level in rates] * 2
         by_kind = [level.limit for level in rates] * 2 + [level.cancel for level in rates] * 2
@@ -66,6 +75,15 @@ class QueueReactiveBook(LevelBook):
 
     def advance(self, until_s: float) -> None:
         """Plays the anonymous flow up to `until_s` seconds of market time. While halted, time passes alone."""
+        while self.displacement and self._resilience_s and not self.halted:
+            check = int(self.now_s // CHECK_S) + 1
+            if check * CHECK_S > until_s:
+                break
+            self._play_until(check * CHECK_S)
+            self._come_back(check, self._resilience_s)
+        self._play_until(until_s)
+
+    def _play_until(self, until_s: float) -> None:
         while True:
             times = self._block.times_s
             end = bisect_right(times, until_s, self._at)
@@ -78,6 +96,16 @@ class QueueReactiveBook(LevelBook):
             self._block = self._stream.block(self._number, times[-1])
             self._at = 0
         self.now_s = max(self.now_s, until_s)
+
+    def _come_back(self, check: int, resilience_s: float) -> None:
+        """Takes the reference price one step back, perhaps. Resting orders that it passes are traded with."""
+        if self._stream.come_back_draw(check) >= come_back_probability(self.displacement, resilience_s):
+            return
+        up = self.displacement < 0
+        if self._move(up, 1):
+            self.displacement += 1 if up else -1
+            self._redraw(self._stream.come_back_queues(check))
+            self._note_mid()
 
     def _play(self, begin: int, end: int) -> None:
         acceptance, counts, slots, queues = self._acceptance, self.counts, self._slots, self.queues
@@ -171,7 +199,9 @@ class QueueReactiveBook(LevelBook):
     def _after_participant(self, before: list[int]) -> None:
         self.recount()
         self._outside += 1
+        reference = self.first_bid
         self._requote(self._stream.outside(self._outside), before)
+        self.displacement += (self.first_bid - reference) // self.grid
 
     def _requote(self, draws: np.ndarray, before: list[int] | None = None) -> None:
         """The best prices may have changed: record the mid, and let the reference price follow an emptied side.
@@ -205,9 +235,8 @@ class QueueReactiveBook(LevelBook):
     def _move_reference(self, up: bool, moves: int, draws: np.ndarray) -> None:
         """Moves the reference price over `moves` empty levels, then redraws the book or shifts it."""
         levels = self.levels
-        if not up and self.first_bid - (levels + moves) * self.grid <= 0:
+        if not self._move(up, moves):
             return
-        self.first_bid += moves * self.grid if up else -moves * self.grid
         if draws[REINIT_DRAW] < self._theta_reinit:
             self._redraw(draws)
         else:
@@ -219,6 +248,13 @@ class QueueReactiveBook(LevelBook):
             self.queues[:] = bids + asks
             self._settle()
         self._note_mid()
+
+    def _move(self, up: bool, moves: int) -> bool:
+        """Moves the reference price, if all levels keep positive prices."""
+        if not up and self.first_bid - (self.levels + moves) * self.grid <= 0:
+            return False
+        self.first_bid += moves * self.grid if up else -moves * self.grid
+        return True
 
     def _drawn(self, queue: int, uniform: float) -> int:
         return bisect_right(self._laws[queue], uniform) * self.mean_lots

@@ -1,6 +1,6 @@
 """An exchange that replays recordings: the same orders and reports as the simulated one, after a declared latency."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -93,11 +93,14 @@ class RecordedExchange(LitMatching):
         self._sent += 1
         heappush(self._pending, (self._now + timedelta(seconds=self.latency_s), self._sent, arrive))
 
-    def fork(self, name: str) -> Self:
-        """An independent twin on the same recordings, without participants and without what is still on its way."""
+    def fork(self, name: str, only: Collection[Symbol] | None = None) -> Self:
+        """An independent twin on the same recordings, without participants and without what is still on its way.
+
+        `only` lists fewer instruments.
+        """
         twin = copy(self)
         twin.name, twin._sinks, twin._over, twin._pending = name, {}, self._over.copy(), []
-        twin._books = {symbol: book.fork() for symbol, book in self._books.items()}
+        twin._books = {s: book.fork() for s, book in self._books.items() if only is None or s in only}
         resting: dict[tuple[str, str], OwnOrder] = {}
         for book in twin._books.values():
             queues = (*book.bids.values(), *book.asks.values())
@@ -112,6 +115,7 @@ class RecordedExchange(LitMatching):
                 list(entry.executions),
             )
             for key, entry in self._entries.items()
+            if entry.ticket.symbol in twin._books
         }
         return twin
 

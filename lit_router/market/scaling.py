@@ -11,6 +11,7 @@ import numpy as np
 
 from lit_router.market.own_orders import CancelAssumption
 from lit_router.market.queue_reactive import QueueReactiveBook
+from lit_router.market.resilience import RESILIENCE_S
 from rfq.domain.errors import BadInput
 from rfq.domain.values import Instrument, Price
 
@@ -82,6 +83,7 @@ def book_for(
     *,
     assumption: CancelAssumption = CancelAssumption.RANDOM,
     size_dispersion: float = SIZE_DISPERSION,
+    resilience_s: float | None = RESILIENCE_S,
 ) -> QueueReactiveBook:
     """A book scaled to the instrument whose first reference price is `mid`, to within half a tick.
 
@@ -101,4 +103,5 @@ def book_for(
         theta=fit.theta,
         size_dispersion=size_dispersion,
         assumption=assumption,
+        resilience_s=resilience_s,
     )
