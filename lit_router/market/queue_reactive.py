@@ -2,9 +2,8 @@
 
 Limit, cancel and market arrivals depend on the size of the queue they fall on. When the mid moves because a best
 queue emptied, the reference price follows with probability theta, and the book is then redrawn from its invariant
-law with probability theta_reinit, or else shifted. This is the oracle that faster, batched simulators are tested
-against; it knows nothing of regimes, clustering or long-memory flow. One addition, off unless asked for: what
-participants did to the price comes back (see `resilience`).
+law with probability theta_reinit, or else shifted. The oracle that faster, batched simulators are tested against; it
+knows no regimes, clustering or long-memory flow. One addition, off unless asked for: participants' impact decays.
 """
 
 from bisect import bisect_right
