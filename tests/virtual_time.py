@@ -48,15 +48,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     `in_flight(name)` declares real work; `Counted` does it for a whole adapter; worker threads count by themselves.
     Timers set inside a counted call are the adapter's own business (back-off, statement time-outs) and run on real
-    time. Raises Stalled after `patience_s` real seconds in which nothing could run.
+    time. Raises Stalled, naming what is in flight, after `patience_s` real seconds in which time did not move and no
+    counted call came back, and in any case after `lifetime_s` real seconds.
     """
 
-    def __init__(self, patience_s: float = 20.0) -> None:
+    def __init__(self, patience_s: float = 20.0, lifetime_s: float = 60.0) -> None:
         # Set first: the base class asks for the time while it is being made.
         self._now = 0.0
         self._chosen = _Selector()
         self._chosen.wait = self._wait
         self._patience_s = patience_s
+        self._lifetime_s = lifetime_s
+        self._began = self._moved = time.monotonic()
         self._in_flight: Counter[str] = Counter()
         self._real_timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._tie = itertools.count()
@@ -86,6 +89,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._in_flight[name] -= 1
         if self._in_flight[name] < 0:
             raise AssertionError(f"{name} landed more often than it was launched")
+        self._moved = time.monotonic()
         self._in_flight += Counter()  # Drops what is at zero.
 
     def until_done(self, name: str, future: "asyncio.Future[T]") -> "asyncio.Future[T]":
@@ -115,22 +119,31 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Called when the loop is about to sleep: `timeout` 0 if callbacks are ready, None if no timer is set."""
         ready = self._chosen.poll(0)
         if self._ring_real_timers() or ready or timeout == 0:
+            self._left_to_wait()
             return ready
         if timeout is not None and not self._in_flight:
             self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
+            self._left_to_wait()
+            self._moved = time.monotonic()
             return []
-        give_up = time.monotonic() + self._patience_s
         while not ready:
-            left = give_up - time.monotonic()
-            if left <= 0:
-                what = ", ".join(self.calls_in_flight) or "nothing, and no timer is set"
-                raise Stalled(f"nothing could run for {self._patience_s} real seconds; in flight: {what}")
+            left = self._left_to_wait()
             if self._real_timers:
                 left = min(left, max(0.0, self._real_timers[0][0] - time.monotonic()))
             ready = self._chosen.poll(left)
             if self._ring_real_timers():
                 break
         return ready
+
+    def _left_to_wait(self) -> float:
+        """Real seconds until we give up; raises Stalled when there are none."""
+        now = time.monotonic()
+        left = min(self._moved + self._patience_s, self._began + self._lifetime_s) - now
+        if left <= 0:
+            what = ", ".join(self.calls_in_flight) or "nothing"
+            self._moved = self._began = now  # So that what is cancelled now has time to end.
+            raise Stalled(f"no progress at {self._now} virtual seconds; in flight: {what}")
+        return left
 
     def _ring_real_timers(self) -> bool:
         """Moves the real timers that are due to the ready queue."""

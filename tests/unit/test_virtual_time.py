@@ -5,7 +5,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -200,27 +200,62 @@ async def test_time_stands_still_until_the_last_of_many(loop: VirtualTimeLoop, s
     assert order == ["commit", "commit", "commit", "deadline"]
 
 
-async def test_a_call_that_never_returns_is_named(loop: VirtualTimeLoop) -> None:
-    def stalled() -> None:
-        other = VirtualTimeLoop(patience_s=0.05)
+def stalled(wait: Callable[[VirtualTimeLoop], Awaitable[object]], **limits: float) -> str:
+    """What Stalled says of a loop of its own that runs `wait`."""
+    other = VirtualTimeLoop(**limits)
+    found: list[str] = []
 
-        async def wait() -> None:
-            with other.in_flight("Store.commit"):
-                await asyncio.Event().wait()
+    async def run() -> None:
+        await wait(other)
 
-        task = other.create_task(wait())
+    def on_a_thread() -> None:
+        task = other.create_task(run())
         try:
-            with pytest.raises(Stalled, match=r"Store\.commit"):
+            with pytest.raises(Stalled) as caught:
                 other.run_until_complete(task)
+            found.append(str(caught.value))
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 other.run_until_complete(task)
         finally:
             other.close()
 
-    thread = threading.Thread(target=stalled)
+    thread = threading.Thread(target=on_a_thread)
     thread.start()
-    await asyncio.to_thread(thread.join)
+    thread.join()
+    return found[0]
+
+
+def test_a_call_that_never_returns_is_named() -> None:
+    async def wait(loop: VirtualTimeLoop) -> None:
+        with loop.in_flight("Store.commit"):
+            await asyncio.Event().wait()
+
+    assert "Store.commit" in stalled(wait, patience_s=0.05)
+
+
+def test_a_call_that_never_returns_is_named_though_its_adapter_stays_busy() -> None:
+    async def wait(loop: VirtualTimeLoop) -> None:
+        with loop.in_flight("Store.commit"), real_time():
+            while True:  # noqa: ASYNC110 - a busy wait is the subject
+                await asyncio.sleep(0.001)
+
+    assert "Store.commit" in stalled(wait, patience_s=0.05)
+
+
+def test_waiting_for_nothing_is_found_out() -> None:
+    async def wait(loop: VirtualTimeLoop) -> None:
+        await asyncio.Event().wait()
+
+    assert "in flight: nothing" in stalled(wait, patience_s=0.05)
+
+
+def test_a_story_that_goes_on_for_ever_is_ended() -> None:
+    async def wait(loop: VirtualTimeLoop) -> None:
+        while True:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(3600)
+
+    assert "virtual seconds" in stalled(wait, lifetime_s=0.05)
 
 
 async def test_the_market_clock_runs_fast_and_slows_to_real_time(loop: VirtualTimeLoop) -> None:
