@@ -15,6 +15,7 @@ from lit_router.facts import Fact
 from lit_router.floor import Floor, either
 from lit_router.ledger import Ledger
 from lit_router.ports import ExecutionReport, Proposal, ReportKind
+from lit_router.refusals import Refusals
 from rfq.domain import events as ev
 from rfq.domain.errors import NeedsPerson, PeerGone
 from rfq.domain.fill import Where
@@ -26,7 +27,6 @@ log = structlog.get_logger()
 
 _C = ChildStatus
 CANCELLABLE = frozenset({_C.SENT, _C.ACKNOWLEDGED, _C.REPLACING})
-MOST_SHUNNED = 64
 CHANGING = frozenset({_C.CANCELLING, _C.REPLACING})
 
 
@@ -51,12 +51,12 @@ class Children:
         self.sent_at: dict[ChildId, datetime] = {}
         self.urgent = asyncio.Event()
         """Set when something happened that cannot wait for the next decision."""
+        self.refusals = Refusals()
         self._floor, self._crowd = floor, crowd
         self._chase = Chase(floor.clock, floor.settings.answer_s, floor.settings.most_status_requests)
         self._news = asyncio.Event()
         self._unsent: set[ChildId] = set()
-        self._refusals: dict[str, int] = {}
-        self._shunned: dict[str, int] = {}
+        self._unshrinkable: set[ChildId] = set()
         self._pulling = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -77,8 +77,11 @@ class Children:
 
     def take(self, report: ExecutionReport) -> None:
         """One report of one of these children. Never blocks, never raises."""
+        child_id = report.child_id
+        if report.kind is ReportKind.CANCEL_REJECTED and self._status(child_id) is _C.REPLACING:
+            self._unshrinkable.add(child_id)
         found = self.ledger.hear(report)
-        child_id, parent = report.child_id, self.worked.parent
+        parent = self.worked.parent
         status = self._status(child_id)
         settled = status is _C.ACKNOWLEDGED and report.kind is not ReportKind.CANCEL_REJECTED and not self._pulling
         if self.ledger.fills_missing(child_id) or report.kind is ReportKind.CANCEL_REJECTED:
@@ -87,31 +90,17 @@ class Children:
             self._chase.settle(child_id)
         elif self._chase.owes(child_id):
             self._chase.expect(child_id)
-        self._note_refusal(report)
+        self.refusals.heard(self.worked.children[child_id].order.venue, report.kind)
         broken = next((event for event in found if isinstance(event, ev.BreakFound)), None)
         if broken is not None and parent.status not in (ParentStatus.CANCELLING, ParentStatus.DONE):
             reason = f"break: {broken.fill.venue} filled more than asked"
             self.ledger.note(ev.ParentCancelling(parent.order.parent_id, reason))
-        if broken is not None or self.worked.overcommitted:
+        # Once per fill: were it done on every report, a cancel that is refused would be repeated without end.
+        if broken is not None or (found and report.quantity and self.worked.overcommitted):
             self._soon(self.cancel_all())
         if self.ledger.stopping or parent.filled >= parent.order.quantity:
             self.urgent.set()
         self._stir()
-
-    def _note_refusal(self, report: ExecutionReport) -> None:
-        """A venue that rejects an order is left alone for 1 decision, then 2, 4, ... until it takes one."""
-        venue = self.worked.children[report.child_id].order.venue
-        if report.kind is ReportKind.REJECTED:
-            self._refusals[venue] = count = self._refusals.get(venue, 0) + 1
-            self._shunned[venue] = min(2 ** (count - 1), MOST_SHUNNED)
-        elif report.kind in (ReportKind.ACKNOWLEDGED, ReportKind.FILLED):
-            self._refusals.pop(venue, None)
-
-    def welcome(self, proposals: Sequence[Proposal]) -> list[Proposal]:
-        """Those for venues that are not being left alone. To be called once a decision."""
-        shunned = set(self._shunned)
-        self._shunned = {venue: left - 1 for venue, left in self._shunned.items() if left > 1}
-        return [p for p in proposals if p.venue not in shunned]
 
     # --- sending -----------------------------------------------------------------------------------------------
 
@@ -180,8 +169,11 @@ class Children:
             await self.cancel([child_id])
 
     async def shrink(self, smaller: Sequence[Smaller]) -> None:
-        """Takes lots off resting children, which keep their places."""
+        """Takes lots off resting children, which keep their places. Those of which a venue refused it are cancelled."""
+        await self.cancel([one.child_id for one in smaller if one.child_id in self._unshrinkable])
         for one in smaller:
+            if self._status(one.child_id) is not _C.ACKNOWLEDGED:
+                continue
             price = self.worked.children[one.child_id].order.price
             self.ledger.note(ev.ChildReplacing(one.child_id, one.quantity, price))
             self._chase.expect(one.child_id)
@@ -200,6 +192,12 @@ class Children:
     async def cancel_all(self) -> None:
         await self.cancel([c.order.child_id for c in self.worked.live])
 
+    async def relieve(self) -> None:
+        """Cancels every child, save where that was just refused: it is repeated when the venue is next asked."""
+        live = self._live()
+        refused = {c for c in live if self._status(c) is _C.ACKNOWLEDGED and self._chase.owes(c)}
+        await self.cancel([c for c in live if c not in refused])
+
     async def pull(self) -> None:
         """Cancels every child and returns when each is over.
 
@@ -212,9 +210,7 @@ class Children:
         self._pulling = True
         try:
             while live := self._live():
-                # A cancel that was refused is repeated when the venue is next asked, not at once.
-                refused = {c for c in live if self._status(c) is _C.ACKNOWLEDGED and self._chase.owes(c)}
-                await self.cancel([c for c in live if c not in refused])
+                await self.relieve()
                 if (live := self._live()) and all(self._chase.lost(c) for c in live):
                     raise NeedsPerson("; ".join(self._unaccounted(c) for c in live))
                 if live:

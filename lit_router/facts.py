@@ -54,10 +54,10 @@ def fill_id(report: ExecutionReport) -> FillId:
     return FillId(f"{report.child_id}:{report.execution_id}")
 
 
-def untold(report: ExecutionReport, child: Child) -> bool:
-    """Whether the venue counts fills of this child that it has not told us of."""
+def untold(report: ExecutionReport, child: Child, excess: int = 0) -> bool:
+    """Whether the venue counts fills of this child that it has not told us of; `excess` lots were told as a break."""
     whole = child.order.quantity if report.kind is _K.FILLED and not report.quantity else 0
-    return max(report.cumulative or 0, whole) > child.filled
+    return max(report.cumulative or 0, whole) > child.filled + excess
 
 
 def _filled(

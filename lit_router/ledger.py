@@ -33,6 +33,7 @@ class Ledger:
         """Reports not known to be durable; each changed something, so that they are bounded by the order's lots."""
         self.dark_filled: dict[str, Quantity] = {}
         self._known: set[FillId] = set()
+        self._excess: dict[ChildId, int] = {}
         self._ends: dict[ChildId, ExecutionReport] = {}
 
     @property
@@ -79,10 +80,14 @@ class Ledger:
             if isinstance(event, ev.ChildFilled | ev.BreakFound):
                 self._know(event.fill)
             self.note(event)
+        child = self.worked.children[report.child_id]
+        taken = child.filled + self._excess.get(report.child_id, 0)
+        if child.status not in CHILD_OVER and taken >= child.order.quantity:
+            self.note(ev.ChildCancelled(report.child_id))  # The excess took what was left of it.
         if found:
             self.unrecorded.append(report)
         end = self._ends.get(report.child_id)
-        if end is not None and not untold(end, self.worked.children[report.child_id]):
+        if end is not None and not self._untold(end):
             del self._ends[report.child_id]
             found += self.hear(end)
         return found
@@ -94,7 +99,11 @@ class Ledger:
     def _early(self, report: ExecutionReport) -> bool:
         child = self.worked.children[report.child_id]
         ends = report.kind in ENDS or (report.kind is ReportKind.FILLED and not report.quantity)
-        return ends and child.status not in CHILD_OVER and untold(report, child)
+        return ends and child.status not in CHILD_OVER and self._untold(report)
+
+    def _untold(self, report: ExecutionReport) -> bool:
+        child_id = report.child_id
+        return untold(report, self.worked.children[child_id], self._excess.get(child_id, 0))
 
     def _refused(self, events: Sequence[Fact], error: Exception) -> None:
         # A fill for which the block has no lots left (they went elsewhere after this parent's end) is an excess.
@@ -102,6 +111,8 @@ class Ledger:
             case [ev.ChildFilled(fill=fill)]:
                 excess = fill.but(fill_id=FillId(f"{fill.fill_id}:excess"))
                 self.note(ev.BreakFound(excess, fill.quantity))
+            case [ev.BreakFound()]:
+                log.warning("break recorded before", error=repr(error))
             case _:
                 self._fail(error)
 
@@ -133,5 +144,8 @@ class Ledger:
 
     def _know(self, fill: Fill) -> None:
         self._known.add(fill.fill_id)
-        if fill.where is Where.DARK and not fill.fill_id.endswith(":excess"):
+        if fill.fill_id.endswith(":excess"):
+            assert fill.child_id is not None
+            self._excess[fill.child_id] = self._excess.get(fill.child_id, 0) + fill.quantity
+        elif fill.where is Where.DARK:
             self.dark_filled[fill.venue] = Quantity(self.dark_filled.get(fill.venue, NO_LOTS) + fill.quantity)

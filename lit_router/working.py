@@ -150,6 +150,8 @@ class WorkingOrder:
 
     async def _decide(self, at: datetime, next_at: datetime) -> None:
         await self.children.ask_overdue()
+        if self.worked.overcommitted:
+            await self.children.relieve()
         view = self._view(at)
         if isinstance(view, str):
             return await self._pause(view)
@@ -165,7 +167,7 @@ class WorkingOrder:
             if isinstance(view := self._view(at), str) or at >= next_at:
                 return
             plan = self._dispose(proposals, self._observe(view, at, next_at))
-        await self.children.place(self.children.welcome(plan.place))
+        await self.children.place(self.children.refusals.welcome(plan.place))
 
     async def _pause(self, reason: str) -> None:
         if self.worked.parent.status is _P.WORKING:

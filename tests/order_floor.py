@@ -156,7 +156,8 @@ class HandVenue:
     """A venue that keeps real order states; what it says, and when, the test decides.
 
     By default it acknowledges, cancels and replaces at once, fills marketable orders whole (`liquid`) and never
-    fills what rests. `mute` drops its answers, `gone` raises PeerGone, `deaf` loses what it is sent.
+    fills what rests. `mute` drops its answers, `gone` raises PeerGone, `deaf` loses what it is sent. Asked for an
+    order's status it tells the executions again (`retells`), then the state.
     """
 
     def __init__(self, name: str, where: Where, market: HandMarket, clock: MarketClock) -> None:
@@ -170,10 +171,13 @@ class HandVenue:
         self.liquid = where is Where.LIT
         self.mute = self.gone = self.deaf = False
         self.refuse_cancels = 0
+        self.refuse_replaces = False
         self.reject: str | None = None
         self.most_live_lots = 0
         self.on_send: Callable[[ChildOrder], None] = lambda order: None
+        self.retells = True
         self._executions = 0
+        self._told: dict[ChildId, list[dict[str, object]]] = {}
 
     def attach(self, sink: ReportSink) -> None:
         self._sink = sink
@@ -212,14 +216,14 @@ class HandVenue:
         self._market.traded += quantity
         if self.filled[child_id] >= order.quantity:
             self.live.discard(child_id)
-        self.say(
-            child_id,
-            ReportKind.FILLED,
-            execution_id=execution_id or f"e{self._executions}",
-            price=price or order.price,
-            quantity=Quantity(quantity),
-            mid=self._market.view(order.symbol).mid,
-        )
+        execution = {
+            "execution_id": execution_id or f"e{self._executions}",
+            "price": price or order.price,
+            "quantity": Quantity(quantity),
+            "mid": Price((BID + ASK) // 2),
+        }
+        self._told.setdefault(child_id, []).append(execution)
+        self.say(child_id, ReportKind.FILLED, **execution)
 
     async def replace(self, child_id: ChildId, quantity: Quantity, price: Price | None) -> None:
         self.calls.append(("replace", child_id))
@@ -227,7 +231,7 @@ class HandVenue:
             raise PeerGone(self.name)
         if self.deaf:
             return
-        if child_id not in self.live:
+        if child_id not in self.live or self.refuse_replaces:
             return self.say(child_id, ReportKind.CANCEL_REJECTED, reason="over")
         self.orders[child_id] = self.orders[child_id].but(quantity=quantity, price=price)
         self.say(child_id, ReportKind.REPLACED)
@@ -253,6 +257,8 @@ class HandVenue:
         order = self.orders.get(child_id)
         if order is None:
             return self.say(child_id, ReportKind.UNKNOWN)
+        for execution in self._told.get(child_id, []) if self.retells else []:
+            self.say(child_id, ReportKind.FILLED, **execution)
         done = Quantity(self.filled[child_id])
         leaves = Quantity(max(0, order.quantity - done))
         if child_id in self.live:

@@ -384,6 +384,25 @@ async def test_a_late_fill_of_lots_sent_again_pulls_the_others(stage: Stage) -> 
     await working.done()
 
 
+async def test_a_late_fill_beside_a_child_that_cannot_be_cancelled(stage: Stage) -> None:
+    policy = Wants(rest(1000))
+    working, store = stage.work(parent(), policy)
+    await stage.market_s(12)
+    first = stage.lit.sent()[0]
+    policy.proposals = (rest(1000, BID - 2),)
+    await stage.market_s(22)
+    stage.lit.refuse_cancels = 10**6  # It was filled there, and we have not been told.
+    stage.lit.fill(first, 50)
+    await stage.market_s(82)
+    assert [verb for verb, _ in stage.lit.calls].count("cancel") < 10
+    stage.lit.fill(stage.lit.sent()[1], 1000)
+    await working.done()
+    assert store.block.rfq.filled == 1000
+    (broken,) = store.of(ev.BreakFound)
+    assert broken.excess == 50
+    assert store.of(ev.ParentDone)[0].reason.startswith("break")
+
+
 async def test_a_silent_venue_is_asked_then_a_person_is_needed(stage: Stage) -> None:
     working, store = stage.work(parent(), Wants(rest(100)))
     await stage.market_s(12)
@@ -480,18 +499,60 @@ async def test_a_cancel_while_making_way_sends_nothing(stage: Stage) -> None:
     await buyer.cancel("desk")
 
 
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_a_replace_that_is_not_answered_is_asked_about(stage: Stage, arrived: bool) -> None:
+    policy = Wants(rest(100))
+    working, store = stage.work(parent(), policy)
+    await stage.market_s(12)
+    stage.lit.mute, stage.lit.deaf = arrived, not arrived
+    policy.proposals = (rest(40),)
+    await stage.market_s(17)
+    (child,) = working.worked.live
+    assert child.status is ChildStatus.REPLACING and working.worked.with_children == 100
+    stage.lit.mute = stage.lit.deaf = False
+    policy.proposals = (rest(100),)
+    await stage.market_s(17 + 60 * 2.5)
+    assert len(store.of(ev.ChildReplaced)) == arrived
+    assert len(store.of(ev.ChildCancelRejected)) == (not arrived)
+    assert sum(order.quantity for order in stage.lit.resting()) == working.worked.with_children == 100
+    await working.cancel("desk")
+
+
+async def test_where_a_smaller_size_is_refused_the_child_is_cancelled(stage: Stage) -> None:
+    stage.lit.refuse_replaces = True
+    policy = Wants(rest(100))
+    _, store = stage.work(parent(), policy)
+    await stage.market_s(12)
+    policy.proposals = (rest(40),)
+    await stage.market_s(60)
+    assert [verb for verb, _ in stage.lit.calls].count("replace") == 1
+    assert [order.quantity for order in stage.lit.resting()] == [40]
+    assert len(store.of(ev.ChildCancelled)) == 1
+
+
 async def test_an_end_whose_fills_were_not_told_is_not_believed(stage: Stage) -> None:
     working, store = stage.work(parent(), Wants(rest(100)))
     await stage.market_s(12)
     child_id = stage.lit.sent()[0]
     stage.lit.mute = True
     stage.lit.fill(child_id, 60)
-    stage.lit.mute = False
+    stage.lit.mute = stage.lit.retells = False
     await working.cancel("desk")
     with pytest.raises(NeedsPerson, match="counts fills it has not told"):
         await working.done()
     assert working.worked.with_children == 100
     stage.lit.say(child_id, ReportKind.FILLED, execution_id="e1", price=BID, quantity=Quantity(60))
+    await working.done()
+    assert store.block.rfq.filled == 60 and store.block.rfq.unfilled == 940
+
+
+async def test_fills_that_were_missed_are_told_again_when_asked_for(stage: Stage) -> None:
+    working, store = stage.work(parent(), Wants(rest(100)))
+    await stage.market_s(12)
+    stage.lit.mute = True
+    stage.lit.fill(stage.lit.sent()[0], 60)
+    stage.lit.mute = False
+    await working.cancel("desk")
     await working.done()
     assert store.block.rfq.filled == 60 and store.block.rfq.unfilled == 940
 
