@@ -30,8 +30,16 @@ class ServerUser(NamedTuple):
 
     @property
     def spawn(self) -> dict[str, object]:
-        """Arguments of subprocess calls that make a child run as this user, without root's other groups."""
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+        """Arguments of subprocess calls that make a child run as this user, without root's other groups.
+
+        Not subprocess's own `user` and `group`: uvloop does not take them.
+        """
+        return {"preexec_fn": self._become}
+
+    def _become(self) -> None:
+        os.setgroups([])
+        os.setgid(self.gid)
+        os.setuid(self.uid)
 
 
 def server_user(cluster: Path, wanted: str | None = None) -> ServerUser | None:
