@@ -1,14 +1,15 @@
 """The service, wired: the only place where everything meets. `running(settings)` is all of it; `serve` runs it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import gc
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import structlog
 import uvicorn
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from db.api_keys import PostgresKeyStore
@@ -25,12 +26,9 @@ from dealers.line import LineBounds
 from dealers.panel import default_panel
 from dealers.session import SessionBounds
 from lit_router.market.clock import AcceleratedMarketClock
-from lit_router.market.exchange import Listing, SimulatedExchange
 from lit_router.market.server import ExchangeServer
 from lit_router.market.threaded import ThreadedExchange
 from lit_router.router import OrderRouter
-from lit_router.venues.dark import dark_venues
-from lit_router.venues.lit import LitVenue
 from ml.choosing import Chooser
 from ml.dealer_models import DealerModels
 from ml.predictor import PanelPredictor
@@ -41,11 +39,11 @@ from rfq.api.edge import Edge
 from rfq.benchmarks import Benchmarks
 from rfq.clocks import RandomIds, SystemClock
 from rfq.domain.events import Stamped
-from rfq.domain.values import RfqId, TradingHours
+from rfq.domain.values import RfqId
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
-from rfq.instruments import directory
 from rfq.logs import Logs
+from rfq.markets import market
 from rfq.metrics import Metrics
 from rfq.settings import Settings
 
@@ -72,8 +70,6 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
     """
     data_dir = (settings.data_dir or default_data_dir()).absolute()
     clock, ids = SystemClock(), RandomIds()
-    listings = directory(settings.instruments)
-    instruments = {symbol: listing.instrument for symbol, listing in listings.items()}
     metrics = Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
         embedded = None
@@ -93,19 +89,13 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         await keys.first_start(key_store, say)
         await keys.declare(key_store, fleet)
 
-        # The simulated day begins at the open; one that was begun before goes on from where it stopped.
-        anchor = await reader.latest_market_time() or opening(clock.now(), next(iter(instruments.values())).hours)
-        market_clock = AcceleratedMarketClock(anchor=anchor, speed=settings.simulation_speed)
-        core = SimulatedExchange(
-            [Listing(*listing) for listing in listings.values()],
-            seed=settings.simulation_seed,
-            opens_at=anchor,
-            name=ids.new("sim"),
-        )
+        traded = market(settings, clock.now(), await reader.latest_market_time(), ids.new("run"))
+        instruments = traded.instruments
+        market_clock = AcceleratedMarketClock(anchor=traded.opens_at, speed=settings.simulation_speed)
         socket = ExchangeServer(
             {entry.key: entry.name for entry in fleet}, host=settings.exchange_host, port=settings.exchange_port
         )
-        exchange = ThreadedExchange(core, market_clock, guests=(socket.serving,))
+        exchange = ThreadedExchange(traded.core, market_clock, guests=(socket.serving,))
         await stack.enter_async_context(exchange.running())
 
         gateway = WireGateway(
@@ -121,15 +111,14 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             ),
         )
         await stack.enter_async_context(gateway)
-        router = OrderRouter(
-            [LitVenue(exchange), *dark_venues(exchange)], exchange, market_clock, clock, ids, instruments
-        )
+        router = OrderRouter(traded.venues(exchange), exchange, market_clock, clock, ids, instruments)
         thinking = ThreadPoolExecutor(1, thread_name_prefix="models")
         stack.callback(thinking.shutdown, wait=False, cancel_futures=True)
         predictor = PanelPredictor(
             Chooser(DealerModels.load(settings.models_dir)), history, instruments, clock, thinking
         )
         stack.push_async_callback(predictor.close)
+        await predictor.start(market_clock.now())
         controls = PostgresControlStore(store)
         benchmarks = Benchmarks(exchange, controls, clock, market_clock)
         stack.push_async_callback(benchmarks.close)
@@ -188,12 +177,6 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         edge.close_streams()
 
 
-def opening(now: datetime, hours: TradingHours) -> datetime:
-    """The open of the session on the day of `now`, in UTC."""
-    local = now.astimezone(ZoneInfo(hours.time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (local + timedelta(minutes=hours.opens)).astimezone(UTC)
-
-
 @asynccontextmanager
 async def _watched(embedded: EmbeddedPostgres, service: Service) -> AsyncIterator[None]:
     """The embedded server is started again when it dies; when that fails for good, the service ends."""
@@ -221,6 +204,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         async with running(settings, say) as service:
             server = uvicorn.Server(server_config(create_api(service.edge), settings))
             serving = asyncio.create_task(server.serve())
+            _settle_memory()
             announcing = asyncio.create_task(_announce(server, service, say))
             await asyncio.wait([serving, service.failed], return_when=asyncio.FIRST_COMPLETED)
             announcing.cancel()
@@ -232,6 +216,18 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             await serving
     finally:
         logs.stop()
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Runs the service on uvloop, which spends a third less on sockets than asyncio's own loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+def _settle_memory() -> None:
+    """What was made at the start stays: the collector need not walk all of it again and again under load."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _announce(server: uvicorn.Server, service: Service, say: Callable[[str], None]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 
 from lit_router.market.counterfactual import work_alone
-from lit_router.market.exchange import SimulatedExchange
 from lit_router.market.matching_core import MatchingCore
 from lit_router.market.threaded import ThreadedExchange
 from lit_router.venues.lit import LIT_FEES
@@ -41,7 +40,7 @@ class Benchmarks:
     ) -> None:
         self._exchange, self._store = exchange, store
         self._clock, self._market_clock = clock, market_clock
-        self._kept: OrderedDict[RfqId, SimulatedExchange] = OrderedDict()
+        self._kept: OrderedDict[RfqId, MatchingCore] = OrderedDict()
         self._blocks: dict[RfqId, ev.RfqReceived] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: Executor | None = None
@@ -78,8 +77,7 @@ class Benchmarks:
         task.add_done_callback(self._tasks.discard)
 
     async def _keep(self, rfq_id: RfqId, symbol: Symbol) -> None:
-        def fork(core: MatchingCore) -> SimulatedExchange:
-            assert isinstance(core, SimulatedExchange)
+        def fork(core: MatchingCore) -> MatchingCore:
             return core.fork("twin", (symbol,))
 
         try:
@@ -104,7 +102,7 @@ class Benchmarks:
             log.warning("benchmark not recorded", rfq_id=received.rfq_id, error=str(error))
 
 
-def cost_alone(twin: SimulatedExchange, received: ev.RfqReceived) -> dict[str, float]:
+def cost_alone(twin: MatchingCore, received: ev.RfqReceived) -> dict[str, float]:
     """Cost in bps of arrival of the whole block by TWAP and by VWAP with market orders, each on its own twin."""
     terms = received.terms
     leg, side, residual = terms.leg, terms.leg.desk_side, terms.residual

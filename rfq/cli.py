@@ -46,6 +46,19 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data-dir", type=Path, help="where to keep its database (default: demo in the data directory)")
     demo.set_defaults(run=_demo)
 
+    replay = commands.add_parser("replay", help="source a block on a recorded day (LOBSTER)")
+    replay.add_argument("--book", type=Path, required=True, help="LOBSTER zip with message and orderbook")
+    replay.add_argument("--side", choices=("buy", "sell"), default="sell")
+    replay.add_argument("--quantity", default="40000", help="shares (default 40000)")
+    replay.add_argument("--from", dest="begin", default="10:00", help="HH:MM, New York (default 10:00)")
+    replay.add_argument("--horizon", type=float, default=1800.0, help="market seconds for the residual (default 1800)")
+    replay.add_argument("--participation", type=float, default=0.1, help="of the recorded volume, at most")
+    replay.add_argument("--schedule", choices=("twap", "vwap", "pov", "almgren_chriss"), default="almgren_chriss")
+    replay.add_argument("--dealers", type=int, default=8, help="dealers to ask, at most")
+    replay.add_argument("--speed", type=float, default=60.0, help="market seconds a second")
+    replay.add_argument("--latency", type=float, default=0.01, help="market seconds until our orders arrive")
+    replay.set_defaults(run=_replay)
+
     train = commands.add_parser("train", help="train models")
     models = train.add_subparsers(required=True, metavar="model")
     train_dealers = models.add_parser("dealers", help="response, quote and leakage models, from the study world")
@@ -62,13 +75,24 @@ def _parser() -> argparse.ArgumentParser:
     dealers.add_argument("--seed", type=int, default=1)
     dealers.add_argument("--with-parent", action="store_true", help="stop when standard input closes")
     dealers.set_defaults(run=_dealers)
+    engineers = dealers.add_subparsers(metavar="command")
+    example = engineers.add_parser("example", help="print a complete minimal client")
+    example.set_defaults(run=_dealers_example)
+    check = engineers.add_parser("check", help="test a peer against the protocol, rule by rule")
+    check.add_argument("peer", help="ws://... of a service; with --listen, where to wait for a dealer's client")
+    check.add_argument("--key", required=True, help="the dealer's key")
+    check.add_argument("--listen", action="store_true", help="be the service: wait at that address for a dealer")
+    check.add_argument("--symbol", default="QDI", help="instrument to ask for, with --listen")
+    check.add_argument("--quantity", default="1000", help="quantity to ask for, with --listen")
+    check.add_argument("--wait", type=float, default=120.0, help="seconds to wait for the dealer, with --listen")
+    check.set_defaults(run=_dealers_check)
     return parser
 
 
 def _serve(options: argparse.Namespace) -> None:
     from rfq import app, settings
 
-    asyncio.run(_alone(app.serve(settings.load(config=options.config), say), options.with_parent))
+    app.run(_alone(app.serve(settings.load(config=options.config), say), options.with_parent))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -76,6 +100,26 @@ def _demo(options: argparse.Namespace) -> int:
     from rfq import demo
 
     return asyncio.run(demo.run(options.data_dir or default_data_dir() / "demo", options.keep, say))
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from rfq import replay
+    from rfq.domain.rfq import RequestSide, Schedule
+
+    running = replay.run(
+        options.book.absolute(),
+        side=RequestSide(options.side),
+        quantity=options.quantity,
+        begin=options.begin,
+        horizon_s=options.horizon,
+        participation=options.participation,
+        schedule=Schedule(options.schedule),
+        dealers=options.dealers,
+        speed=options.speed,
+        latency_s=options.latency,
+        say=say,
+    )
+    return asyncio.run(running)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:
@@ -104,6 +148,37 @@ def _dealers(options: argparse.Namespace) -> None:
         say=say,
     )
     asyncio.run(_alone(running, options.with_parent))
+
+
+def _dealers_example(_: argparse.Namespace) -> None:
+    from dealers import commands
+
+    say(commands.example_text().rstrip())
+
+
+def _dealers_check(options: argparse.Namespace) -> int:
+    from dealers import commands
+    from rfq.clocks import RandomIds, SystemClock
+    from rfq.domain.errors import BadInput
+    from rfq.instruments import directory
+
+    if not options.listen:
+        return asyncio.run(commands.check_service(options.peer, options.key, say=say))
+    listing = directory().get(options.symbol)
+    if listing is None:
+        raise BadInput("--symbol", options.symbol, "is not an instrument here")
+    checking = commands.check_dealer(
+        options.peer,
+        options.key,
+        instrument=listing.instrument,
+        quantity=options.quantity,
+        mid=listing.opening_mid,
+        clock=SystemClock(),
+        ids=RandomIds(),
+        say=say,
+        wait_s=options.wait,
+    )
+    return asyncio.run(checking)
 
 
 async def _alone(work: Coroutine[Any, Any, None], with_parent: bool) -> None:

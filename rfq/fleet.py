@@ -1,19 +1,15 @@
 """The fleet of simulated dealers, wired: a process of its own that meets the service only over its sockets."""
 
-import itertools
-import secrets
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 
+from dealers import commands
 from dealers.panel import default_panel
-from dealers.simulator import run_fleet
-from lit_router.market.client import ExchangeClient
 from rfq import keys
 from rfq.api.house_answers import InstrumentAnswer
 from rfq.client import Client
-from rfq.clocks import SystemClock
+from rfq.clocks import RandomIds, SystemClock
 from rfq.domain.errors import BadInput
 from rfq.domain.values import DealerId, Instrument, Price, Quantity, Symbol, TickBand, TradingHours
 
@@ -38,26 +34,16 @@ async def run(
         raise BadInput("keys", str(key_file), f"must have a key for dealer {missing[0]}")
     async with Client(url, known[panel[0].dealer]) as reference:
         listed = [_instrument(answer) for answer in await reference.instruments()]
-    async with AsyncExitStack() as stack:
-        markets: dict[DealerId, ExchangeClient] = {}
-        for traits in panel:
-            run_id, numbers = secrets.token_hex(4), itertools.count(1)
-
-            def new_id(run_id: str = run_id, numbers: "itertools.count[int]" = numbers) -> str:
-                return f"{run_id}-{next(numbers)}"
-
-            client = ExchangeClient(exchange_url, known[traits.dealer], new_id=new_id)
-            markets[traits.dealer] = await stack.enter_async_context(client.connected())
-        await run_fleet(
-            url.replace("http", "ws", 1) + "/v1/dealers/link",
-            known,
-            panel=panel,
-            exchange=markets.__getitem__,
-            instruments={instrument.symbol: instrument for instrument in listed},
-            clock=SystemClock(),
-            seed=seed,
-            say=say,
-        )
+    await commands.fleet(
+        url.replace("http", "ws", 1) + "/v1/dealers/link",
+        exchange_url,
+        {traits.dealer: known[traits.dealer] for traits in panel},
+        instruments={instrument.symbol: instrument for instrument in listed},
+        clock=SystemClock(),
+        ids=RandomIds(),
+        seed=seed,
+        say=say,
+    )
 
 
 def _instrument(answer: InstrumentAnswer) -> Instrument:

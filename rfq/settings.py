@@ -86,6 +86,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(ge=1, le=1000, description="Market seconds per second, outside auctions")
     ] = 1.0
     instruments: Annotated[Path | None, Meta(description="TOML file of instruments; default: six of our own")] = None
+    replay_book: Annotated[Path | None, Meta(description="LOBSTER zip to play instead of the simulated market")] = None
+    replay_from_s: Annotated[float, Meta(ge=0, le=86_400, description="Seconds into the recording to begin at")] = 0.0
+    replay_latency_s: Annotated[float, Meta(ge=0, le=60, description="Time our orders take to the recorded book")] = (
+        0.01
+    )
     exchange_host: Annotated[str, Meta(min_length=1, description="Address of the simulated exchange's socket")] = (
         "127.0.0.1"
     )
@@ -198,7 +203,7 @@ def _across(s: Settings) -> Iterator[BadInput]:
     if (s.tls_cert is None) != (s.tls_key is None):
         missing = "tls_key" if s.tls_key is None else "tls_cert"
         yield BadInput(missing, None, "is needed beside the other of tls_cert and tls_key")
-    for name in ("tls_cert", "tls_key", "instruments", "keys_file"):
+    for name in ("tls_cert", "tls_key", "instruments", "keys_file", "replay_book"):
         path: Path | None = getattr(s, name)
         if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
             yield BadInput(name, str(path), "must be a readable file")

@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,14 @@ START_S = 90.0
 STOP_S = 20.0
 LIVES = 5
 """Times a child process is started before the stage gives up on it."""
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A data directory that is gone afterwards. The database's own user may pass through it."""
+    with tempfile.TemporaryDirectory(prefix="sotto-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 class Stage:

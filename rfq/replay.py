@@ -1,0 +1,95 @@
+"""A block on a recorded day: auctioned to the dealers, its residual worked against the real recorded book."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rfq.api.messages import LegBody, ResidualBody, RfqBody
+from rfq.client import Client, ClientError
+from rfq.demo import follow, reported
+from rfq.domain.errors import BadInput, OurFault
+from rfq.domain.fill import Where
+from rfq.domain.rfq import RequestSide, Schedule
+from rfq.stage import Stage, scratch
+from rfq.tca.report import BlockReport
+from rfq.tca.table import as_table
+
+OPEN_S = 9.5 * 3600
+
+
+async def run(
+    book: Path,
+    *,
+    side: RequestSide,
+    quantity: str,
+    begin: str,
+    horizon_s: float,
+    participation: float,
+    schedule: Schedule,
+    dealers: int,
+    speed: float,
+    latency_s: float,
+    say: Callable[[str], None],
+) -> int:
+    """Plays `book` from `begin` (HH:MM, New York) and sources one block in it; 0 if every lot is accounted for.
+
+    Raises BadInput for a bad argument or a file that cannot be played.
+    """
+    settings = {
+        "SOTTO_PORT": "0",
+        "SOTTO_EXCHANGE_PORT": "0",
+        "SOTTO_SIMULATION_SPEED": str(speed),
+        "SOTTO_REPLAY_BOOK": str(book),
+        "SOTTO_REPLAY_FROM_S": str(_seconds(begin) - OPEN_S),
+        "SOTTO_REPLAY_LATENCY_S": str(latency_s),
+    }
+    with scratch() as folder:
+        async with Stage(folder, say, settings) as stage, stage.client("desk") as desk:
+            (listed,) = await desk.instruments()
+            say(f"{listed.symbol} as recorded in {book.name} from {begin}, market time at {speed:g}x")
+            body = RfqBody(
+                legs=(LegBody(symbol=listed.symbol, side=side, quantity=quantity),),
+                client_order_id=listed.symbol,
+                max_dealers=dealers,
+                max_winners=1,
+                quote_window_s=4.0,
+                residual=ResidualBody(horizon_s=horizon_s, max_participation=participation, schedule=schedule),
+            )
+            try:
+                report = await _source(desk, body, say)
+            except ClientError as refused:
+                raise OurFault(f"the replay stopped: {refused}") from None
+    say("")
+    say(as_table(report))
+    return _account(report, say)
+
+
+async def _source(desk: Client, body: RfqBody, say: Callable[[str], None]) -> BlockReport:
+    rfq = await desk.create_rfq(body)
+    leg = body.legs[0]
+    say(f"{leg.side.value} {leg.quantity} {leg.symbol}, arrival {rfq.arrival.mid}")
+    await follow(desk, rfq.rfq_id, leg.symbol, say)
+    return await reported(desk, rfq.rfq_id)
+
+
+def _account(report: BlockReport, say: Callable[[str], None]) -> int:
+    at = {place.where: place.quantity for place in report.places}
+    quotes, lit, dark = at[Where.QUOTE], at[Where.LIT], at[Where.DARK]
+    residual = report.asked - quotes
+    worked = lit + dark + report.unfilled
+    verdict = "adds up" if worked == residual else "DOES NOT ADD UP"
+    say("")
+    say(f"asked {report.asked:,f} = {quotes:,f} at quotes + {residual:,f} to work")
+    say(f"residual {residual:,f} = {lit:,f} lit + {dark:,f} hidden + {report.unfilled:,f} left: {verdict}")
+    return 0 if worked == residual else 1
+
+
+def _seconds(clock: str) -> float:
+    hours, _, minutes = clock.partition(":")
+    try:
+        seconds = int(hours) * 3600.0 + int(minutes) * 60.0
+    except ValueError:
+        raise BadInput("--from", clock, "must be HH:MM") from None
+    if not OPEN_S <= seconds < 16 * 3600:
+        raise BadInput("--from", clock, "must be from 09:30 to before 16:00")
+    return seconds
+
