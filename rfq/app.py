@@ -167,8 +167,11 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             benchmarks=benchmarks.of,
         )
         service = Service(settings, engine, edge, socket.url)
+        await stack.enter_async_context(_watched(store.writer, service))
         if embedded is not None:
-            await stack.enter_async_context(_watched(embedded, service))
+            keeping = asyncio.ensure_future(embedded.watch())
+            stack.callback(keeping.cancel)
+            await stack.enter_async_context(_watched(keeping, service))
         await engine.start()
         stack.push_async_callback(router.close)
         stack.push_async_callback(engine.stop)
@@ -178,22 +181,19 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
 
 
 @asynccontextmanager
-async def _watched(embedded: EmbeddedPostgres, service: Service) -> AsyncIterator[None]:
-    """The embedded server is started again when it dies; when that fails for good, the service ends."""
+async def _watched(part: "asyncio.Future[None]", service: Service) -> AsyncIterator[None]:
+    """While the context is open: when this part gives up, the service ends with its error."""
 
-    async def watch() -> None:
-        try:
-            await embedded.watch()
-        except Exception as error:
-            if not service.failed.done():
-                service.failed.set_exception(error)
+    def ended(part: "asyncio.Future[None]") -> None:
+        error = None if part.cancelled() else part.exception()
+        if error is not None and not service.failed.done():
+            service.failed.set_exception(error)
 
-    watching = asyncio.create_task(watch())
+    part.add_done_callback(ended)
     try:
         yield
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        part.remove_done_callback(ended)
 
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:

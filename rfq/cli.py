@@ -86,6 +86,25 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--quantity", default="1000", help="quantity to ask for, with --listen")
     check.add_argument("--wait", type=float, default=120.0, help="seconds to wait for the dealer, with --listen")
     check.set_defaults(run=_dealers_check)
+
+    audit = commands.add_parser("audit", help="check the record, with the service running or stopped")
+    checks = audit.add_subparsers(required=True, metavar="check")
+    verify = checks.add_parser("verify", help="is every event as it was written, and none missing?")
+    verify.set_defaults(run=_audit_verify)
+    rebuild = checks.add_parser("rebuild", help="do the state tables say what the events say?")
+    rebuild.add_argument("--repair", action="store_true", help="replace the tables by what the events give")
+    rebuild.set_defaults(run=_audit_rebuild)
+
+    callers = commands.add_parser("keys", help="callers of the HTTP interface")
+    changes = callers.add_subparsers(required=True, metavar="change")
+    add = changes.add_parser("add", help="make a key and print it, this once")
+    add.add_argument("name", metavar="NAME", help="of the desk, the dealer or the person")
+    add.add_argument("role", metavar="ROLE", help="desk, dealer, supervisor or operator")
+    add.set_defaults(run=_add_key)
+
+    for command in (verify, rebuild, add):
+        command.add_argument("--config", type=Path, help="TOML file of settings, as for serve")
+        command.add_argument("--data-dir", type=Path, help="of the embedded database (default: as for serve)")
     return parser
 
 
@@ -179,6 +198,26 @@ def _dealers_check(options: argparse.Namespace) -> int:
         wait_s=options.wait,
     )
     return asyncio.run(checking)
+
+
+def _audit_verify(options: argparse.Namespace) -> int:
+    from rfq import records, settings
+
+    return asyncio.run(records.verify(settings.load(config=options.config, data_dir=options.data_dir), say))
+
+
+def _audit_rebuild(options: argparse.Namespace) -> int:
+    from rfq import records, settings
+
+    given = settings.load(config=options.config, data_dir=options.data_dir)
+    return asyncio.run(records.rebuild(given, options.repair, say))
+
+
+def _add_key(options: argparse.Namespace) -> int:
+    from rfq import records, settings
+
+    given = settings.load(config=options.config, data_dir=options.data_dir)
+    return asyncio.run(records.add_key(given, options.name, options.role, say))
 
 
 async def _alone(work: Coroutine[Any, Any, None], with_parent: bool) -> None:

@@ -2,23 +2,33 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from rfq.api import answers as a
 from rfq.api.messages import LegBody, PickBody, ResidualBody, RfqBody
-from rfq.client import Client, ClientError
+from rfq.client import Client, ClientError, Unavailable, Unreachable
+from rfq.clocks import RandomIds
 from rfq.domain.errors import OurFault
 from rfq.domain.fill import Where
-from rfq.domain.rfq import AwardMode, RequestSide, RfqStatus, TellLosers, Urgency
+from rfq.domain.rfq import OVER, AwardMode, RequestSide, TellLosers, Urgency
 from rfq.domain.values import Side
+from rfq.narrator import Narrator, lots
 from rfq.stage import Stage
 from rfq.tca.report import BlockReport
 
+T = TypeVar("T")
+
 SPEED = "150"
 """Market seconds a second while no auction is on: three hours pass in a bit over a minute."""
-PATIENCE_S = 170.0
+PATIENCE_S = 300.0
+"""Until the demonstration is given up: it takes about a hundred seconds on two free cores, more on busy ones."""
+SETTLE_S = 15.0
+"""Silence after which an RFQ that needs a person is waited for no longer."""
+COME_BACK_S = 15.0
+BENCHMARKS_S = 20.0
 WINDOW_S = 3.0
 
 BLOCK = RfqBody(
@@ -53,11 +63,11 @@ async def run(data_dir: Path, keep: bool, say: Callable[[str], None]) -> int:
     """Plays it all; 0 if every RFQ ended, 1 if one needs a person or did not end in time."""
     settings = {"SOTTO_PORT": "0", "SOTTO_EXCHANGE_PORT": "0", "SOTTO_SIMULATION_SPEED": SPEED}
     async with Stage(data_dir, say, settings | {"SOTTO_LOG_LEVEL": "info"}) as stage, stage.client("desk") as desk:
-        say(f"service at {stage.url}, logs in {data_dir}")
-        ended = await play(desk, say)
+        say(f"service at {stage.url}, logs in {data_dir}; times below are the market's, at {SPEED} to 1")
+        ended = await stage.standing(play(desk, say))
         if keep:
             say(f"still serving at {stage.url}; key of the desk: {stage.key('desk')}; stop with Ctrl-C")
-            await asyncio.Event().wait()
+            await stage.standing(asyncio.Event().wait())
     return 0 if ended else 1
 
 
@@ -74,127 +84,117 @@ async def play(desk: Client, say: Callable[[str], None]) -> bool:
 
 async def _play(desk: Client, say: Callable[[str], None]) -> bool:
     async with asyncio.timeout(PATIENCE_S):
-        left_over = [rfq.rfq_id async for rfq in desk.rfqs() if not rfq.over]
-        for rfq_id in left_over:
-            say(f"taken up where it stopped: {rfq_id}")
+        left_over = [rfq async for rfq in desk.rfqs() if not rfq.over]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(follow(desk, rfq_id, rfq_id[-6:], say)) for rfq_id in left_over]
+            tasks: list[asyncio.Task[str]] = []
+            for rfq in left_over:
+                say(f"taken up where it stopped: {rfq.rfq_id}")
+                name = rfq.terms.client_order_id or rfq.rfq_id[-6:]
+                going_on = follow(desk, rfq.rfq_id, name, say, rfq.sequence, bool(rfq.needs_person))
+                tasks.append(group.create_task(going_on))
             for body in stream():
                 tasks.append(group.create_task(source(desk, body, say)))
                 await asyncio.sleep(0.7)
             await asyncio.sleep(WINDOW_S)
             say("")
             tasks.append(group.create_task(source(desk, BLOCK, say)))
-    reports = [await reported(desk, task.result()) for task in tasks]
+        reports = await asyncio.gather(*(reported(desk, task.result()) for task in tasks))
     say("")
     say(as_table(reports))
-    return all(report.status in (RfqStatus.DONE, RfqStatus.EXPIRED, RfqStatus.CANCELLED) for report in reports)
+    unsettled = [r for r in reports if r.status not in OVER]
+    for report in unsettled:
+        rfq = await patient(lambda report=report: desk.get(report.rfq_id))
+        say(f"{report.client_order_id} needs a person: {rfq.needs_person or 'it does not end'} (RFQ {report.rfq_id})")
+    return not unsettled
 
 
 async def source(desk: Client, body: RfqBody, say: Callable[[str], None]) -> str:
     """Posts one RFQ and follows it; a manual one is awarded to the best quote. Returns its id."""
-    rfq = await desk.create_rfq(body)
+    key = RandomIds().new("order")  # One key however often it has to be sent: one RFQ.
+    await manned(desk)
+    rfq = await patient(lambda: desk.create_rfq(body, key))
     leg = body.legs[0]
     name = body.client_order_id
-    say(f"{name:>12} | {leg.side.value} {int(leg.quantity):,} {leg.symbol}, arrival {rfq.arrival.mid}")
-    await follow(desk, rfq.rfq_id, name, say)
-    return rfq.rfq_id
+    say(f"{name:>12} | {leg.side.value.replace('_', '-')} {lots(leg.quantity)} {leg.symbol}, arrival {rfq.arrival.mid}")
+    return await follow(desk, rfq.rfq_id, name, say)
 
 
-async def follow(desk: Client, rfq_id: str, name: str, say: Callable[[str], None]) -> str:
-    """Says what happens to an RFQ until it is over."""
+async def follow(
+    desk: Client, rfq_id: str, name: str, say: Callable[[str], None], after: int = 0, person: bool = False
+) -> str:
+    """Says what happens to an RFQ until it is over, or nothing happens for a while and a person is needed."""
     told = Narrator(name, say)
-    async for event in patiently(desk, rfq_id):
+    events = patiently(desk, rfq_id, after)
+    while True:
+        try:
+            async with asyncio.timeout(SETTLE_S if person else None):
+                event = await anext(events)
+        except (StopAsyncIteration, TimeoutError):
+            return rfq_id
         told.tell(event)
-        if event.event == "AuctionClosed" and name == "by hand":
+        if event.event == "PersonNeeded":
+            person = True
+        elif event.event == "PersonSettled":
+            person = False
+        elif event.event == "AuctionClosed" and name == "by hand":
             await pick_best(desk, rfq_id)
-    return rfq_id
 
 
-async def patiently(desk: Client, rfq_id: str) -> AsyncIterator[a.EventAnswer]:
+async def patiently(desk: Client, rfq_id: str, after: int = 0) -> AsyncIterator[a.EventAnswer]:
     """The RFQ's events, over as many connections as it takes: the service may be killed and come back."""
-    after = 0
     while True:
         try:
             async for event in desk.events(rfq_id, after):
                 after = event.sequence
                 yield event
             return
-        except ClientError:
-            await asyncio.sleep(1.0)
+        except (Unreachable, Unavailable):
+            await asyncio.sleep(0.5)
+
+
+async def patient(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, however often the service has to be asked. Other refusals are raised."""
+    while True:
+        try:
+            return await ask()
+        except (Unreachable, Unavailable):
+            await asyncio.sleep(0.5)
+
+
+async def manned(desk: Client) -> None:
+    """Waits, no longer than dealers take to come back, until most of those that were ever here are connected."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(COME_BACK_S):
+            while True:
+                dealers = await patient(desk.dealers)
+                if 3 * sum(d.connected for d in dealers) > 2 * len(dealers):
+                    return
+                await asyncio.sleep(0.2)
 
 
 async def pick_best(desk: Client, rfq_id: str) -> None:
     """The desk's own choice: the best offer, whole."""
     await asyncio.sleep(0.5)
-    live = [q for q in await desk.quotes(rfq_id) if q.status == "live" and q.offer]
-    if live:
-        best = min(live, key=lambda q: Decimal(q.offer.price if q.offer else "0"))
-        asked = Decimal((await desk.get(rfq_id)).unfilled)
-        assert best.offer is not None
-        quantity = min(asked, Decimal(best.offer.quantity))
-        with contextlib.suppress(ClientError):  # It may have expired while we looked.
+    with contextlib.suppress(ClientError):  # It may have expired while we looked, or the service died.
+        live = [q for q in await desk.quotes(rfq_id) if q.status == "live" and q.offer]
+        if live:
+            best = min(live, key=lambda q: Decimal(q.offer.price if q.offer else "0"))
+            asked = Decimal((await desk.get(rfq_id)).unfilled)
+            assert best.offer is not None
+            quantity = min(asked, Decimal(best.offer.quantity))
             await desk.award(rfq_id, PickBody(quote_id=best.quote_id, quantity=str(quantity)))
-
-
-class Narrator:
-    """Turns events into lines; child orders by the dozen."""
-
-    EVERY = 25
-
-    def __init__(self, name: str, say: Callable[[str], None]) -> None:
-        self._name, self._say = name, say
-        self._fills = 0
-
-    def tell(self, event: a.EventAnswer) -> None:
-        line = self._line(event.event, event.data)
-        if line:
-            self._say(f"{self._name:>12} | {event.market_at:%H:%M:%S} {line}")
-
-    def _line(self, kind: str, data: dict) -> str | None:
-        match kind:
-            case "DealersAsked":
-                asked = ", ".join(r["dealer_id"] for r in data["requests"])
-                return f"wave {data['wave']}: asked {asked}"
-            case "QuoteReceived":
-                return f"{data['quote']['dealer_id']} has quoted (sealed)"
-            case "RequestDeclined":
-                return f"a dealer declined: {data['reason']}"
-            case "AwardDecided":
-                award = data["award"]
-                taken = "; ".join(
-                    f"{x['quantity']} at {x['price']} from {x['dealer_id']}" for x in award["allocations"]
-                )
-                return f"award: {taken}; {award['residual']} to work"
-            case "LiftConfirmed":
-                fill = data["fill"]
-                return f"{fill['venue']} confirms {fill['quantity']} at {fill['price']}"
-            case "LiftRefused":
-                return f"a dealer refuses after last look: {data['reason']}"
-            case "ParentCreated":
-                order = data["order"]
-                return f"working {order['quantity']} over {order['horizon_s'] / 60:.0f} minutes, {order['schedule']}"
-            case "ChildFilled":
-                self._fills += 1
-                if self._fills % self.EVERY == 1:
-                    fill = data["fill"]
-                    return f"child fill {self._fills}: {fill['quantity']} at {fill['price']} {fill['venue']}"
-                return None
-            case "PersonNeeded" | "RfqDone" | "RfqExpired" | "RfqCancelled":
-                return f"{kind.removeprefix('Rfq').lower()}: {data['reason']}"
-            case _:
-                return None
 
 
 async def reported(desk: Client, rfq_id: str) -> BlockReport:
     """The report, waiting a little for benchmarks where the block was worked for long enough to have them."""
-    long_enough = (await desk.get(rfq_id)).terms.residual
-    wants = long_enough is not None and long_enough.horizon_s >= 600
-    for _ in range(60):
-        report = await desk.report(rfq_id)
-        if report.benchmarks or not wants:
-            return report
-        await asyncio.sleep(0.5)
+    rfq = await patient(lambda: desk.get(rfq_id))
+    wants = rfq.over and rfq.terms.residual is not None and rfq.terms.residual.horizon_s >= 600
+    report = await patient(lambda: desk.report(rfq_id))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BENCHMARKS_S):
+            while wants and not report.benchmarks:
+                await asyncio.sleep(0.5)
+                report = await patient(lambda: desk.report(rfq_id))
     return report
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -9,19 +10,23 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeVar
 
 from rfq import keys
 from rfq.client import Client, ClientError
 from rfq.domain.errors import OurFault
 from rfq.ports import Role
 
+T = TypeVar("T")
+
 SERVING = re.compile(r"^serving (http\S+) .*: (ws\S+)\)$", re.MULTILINE)
 CONNECTED = re.compile(r"^.*dealers are connected.*$", re.MULTILINE)
 START_S = 90.0
 STOP_S = 20.0
 LIVES = 5
-"""Times a child process is started before the stage gives up on it."""
+"""Times a child process is started again before the stage gives up on it."""
+QUIET_S = 10.0
+"""A warning of the service is said once; again when its like was not heard for so long."""
 
 
 @contextlib.contextmanager
@@ -38,12 +43,15 @@ class Stage:
     The logs of the children go to `<data_dir>/service.log` and `fleet.log`.
     """
 
-    def __init__(self, data_dir: Path, say: Callable[[str], None], settings: Mapping[str, str]) -> None:
-        """`settings`: environment of the service, SOTTO_..., on top of our own."""
+    def __init__(
+        self, data_dir: Path, say: Callable[[str], None], settings: Mapping[str, str], *, lives: int = LIVES
+    ) -> None:
+        """`settings`: environment of the service, SOTTO_...; `lives`: how often each child is started again."""
         data_dir.mkdir(parents=True, exist_ok=True)
-        self._data_dir, self._say = data_dir, say
+        self._data_dir, self._say, self._lives = data_dir.absolute(), say, lives
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("SOTTO_")}
-        self._environ |= {"SOTTO_DATA_DIR": str(data_dir), "SOTTO_KEYS_FILE": str(data_dir / "keys.toml"), **settings}
+        own = {"SOTTO_DATA_DIR": str(self._data_dir), "SOTTO_KEYS_FILE": str(self._data_dir / "keys.toml")}
+        self._environ |= {**own, **settings}
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._keeping: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
@@ -56,6 +64,7 @@ class Stage:
         try:
             await self._serve()
             self._keeping.append(asyncio.create_task(self._keep("service", self._serve)))
+            self._keeping.append(asyncio.create_task(self._relay()))
             await self._fleet()
             self._keeping.append(asyncio.create_task(self._keep("fleet", self._fleet)))
         except BaseException:
@@ -73,10 +82,22 @@ class Stage:
     def key(self, role: Role) -> str:
         return self._keys[role]
 
-    @property
-    def pid(self) -> int:
-        """The service's process."""
-        return self._children["service"].pid
+    async def standing(self, work: Coroutine[Any, Any, T]) -> T:
+        """Awaits `work`. Raises OurFault once a child is dead for good, with its last words."""
+        working = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([working, *self._keeping], return_when=asyncio.FIRST_COMPLETED)
+            for keeping in self._keeping:
+                if keeping.done() and not working.done():
+                    keeping.result()
+            return await working
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    def pid(self, child: Literal["service", "fleet"]) -> int:
+        """That child's process, as it is now."""
+        return self._children[child].pid
 
     async def ready(self, within_s: float = START_S) -> None:
         """Returns when RFQs can be taken. Raises OurFault if that takes too long."""
@@ -140,14 +161,42 @@ class Stage:
             raise OurFault(f"the {name} did not start: {self._last_words(name)}") from None
 
     async def _keep(self, name: str, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        for _ in range(LIVES):
+        """Starts the child again whenever it dies. Raises OurFault once that is to no avail."""
+        for left in reversed(range(self._lives + 1)):
             code = await self._children[name].wait()
             if self._ended.is_set():
                 return
             self.died += 1
-            self._say(f"!! the {name} died ({_how(code)}): starting it again")
-            await start()
-            self._say(f"!! the {name} is back")
+            self._say(f"!! the {name} died ({_how(code)}): {'starting it again' if left else 'it is left dead'}")
+            if not left:
+                break
+            try:
+                await start()
+            except OurFault as fault:
+                if self._children[name].returncode is None:
+                    raise
+                self._say(f"!! {fault}")
+            else:
+                self._say(f"!! the {name} is back")
+        raise OurFault(f"the {name} died {self._lives + 1} times: {self._last_words(name)}")
+
+    async def _relay(self) -> None:
+        """Says what the service's log warns of, one of each kind in a while. Until cancelled."""
+        clock = asyncio.get_running_loop().time
+        heard: dict[str, float] = {}
+        with (self._data_dir / "service.log").open() as log:
+            log.seek(0, os.SEEK_END)
+            begun = ""
+            while True:
+                begun += log.read(65_536)
+                *lines, begun = begun.split("\n")
+                for line in lines:
+                    warning = _warning(line)
+                    if warning and clock() - heard.get(warning, -QUIET_S) >= QUIET_S:
+                        self._say(f"!! service: {warning}")
+                    if warning:
+                        heard[warning] = clock()
+                await asyncio.sleep(0.2)
 
     async def _stop(self) -> None:
         self._ended.set()
@@ -174,6 +223,15 @@ class Stage:
     def _last_words(self, name: str) -> str:
         lines = (self._data_dir / f"{name}.log").read_text().strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def _warning(line: str) -> str:
+    """What one line of the service's log warns of; nothing for the others."""
+    try:
+        said = json.loads(line)
+        return said["event"] if said["level"] in ("warning", "error", "critical") else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _how(code: int) -> str:

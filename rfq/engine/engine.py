@@ -50,7 +50,7 @@ class Engine:
         self.controls = Controls(parts.controls, parts.clock, parts.market_clock)
         self.mark_outs = MarkOuts(parts.store, parts.market, parts.clock, parts.market_clock)
         self.listening = Listening(self._soon)
-        self.ready = False
+        self._started, self._stored = False, True
         self._live: dict[RfqId, Sourcing] = {}
         self._stuck: set[RfqId] = set()
         self._accepting = Accepting(parts, self.controls, self.mark_outs, self._live, self._received)
@@ -69,11 +69,11 @@ class Engine:
         await self._take_over()
         self._soon(self.mark_outs.run())
         self._soon(self._keep())
-        self.ready = True
+        self._started = True
 
     async def stop(self) -> None:
         """Stops where it stands. Everything is recorded, so the next start goes on from here."""
-        self.ready = False
+        self._started = False
         leases = [s.journal.lease for s in self._live.values()]
         tasks = tuple(self._tasks)
         for task in tasks:
@@ -83,6 +83,11 @@ class Engine:
             with contextlib.suppress(SottoError):
                 await self.parts.store.release(lease)
 
+    @property
+    def ready(self) -> bool:
+        """Whether RFQs can be taken: started, not stopping, and the store answered when it was last asked."""
+        return self._started and self._stored
+
     async def _keep(self) -> None:
         """Renews what is ours and takes up what nobody owns any more."""
         while True:
@@ -91,7 +96,9 @@ class Engine:
             try:
                 await self.parts.store.renew()
                 await self._take_over()
+                self._stored = True
             except SottoError as error:
+                self._stored = False
                 log.warning("keeping leases failed", error=str(error))
             except Exception:
                 log.exception("keeping leases failed")  # Whatever it was: without this loop every lease lapses.
@@ -111,7 +118,7 @@ class Engine:
                 continue
             taken.add(rfq_id)
             self._resume(s)
-        if taken and self.ready:
+        if taken and self._started:
             await self.mark_outs.restore(taken)
 
     def _resume(self, s: Sourcing) -> None:
@@ -190,7 +197,7 @@ class Engine:
 
         Raises BadInput, KeyReused, LimitBreached, MarketUnfit, NoNewRisk, StoreUnavailable.
         """
-        if not self.ready:
+        if not self._started:
             raise NoNewRisk("the engine is not taking new RFQs")
         rfq_id, created = await self._accepting.submit(desk_id, terms, idempotency_key, body_digest)
         return await self.rfq(rfq_id), created
