@@ -1,89 +1,25 @@
 """A block: one RFQ's events folded into its nouns, with every lot accounted for at every instant."""
 
 from collections.abc import Iterable
-from typing import TypeAlias, TypeVar
 
 from rfq.domain import events as ev
-from rfq.domain.award import AUCTION_TABLE, Auction, Award
-from rfq.domain.errors import IllegalTransition, Inconsistent
+from rfq.domain.award import Auction
+from rfq.domain.errors import Inconsistent
 from rfq.domain.fill import Fill
+from rfq.domain.holdings import Holdings, Noun, known
 from rfq.domain.lifecycle import advance
 from rfq.domain.order import ParentOrder
-from rfq.domain.quote import (
-    LIFT_TABLE,
-    QUOTE_TABLE,
-    REQUEST_TABLE,
-    Lift,
-    LiftStatus,
-    Quote,
-    QuoteStatus,
-    Request,
-)
+from rfq.domain.quote import QUOTE_TABLE, Lift, Quote, QuoteStatus
 from rfq.domain.rfq import RFQ_TABLE, Rfq, RfqStatus
-from rfq.domain.selection import Selection
-from rfq.domain.values import (
-    NO_LOTS,
-    AuctionId,
-    FillId,
-    LiftId,
-    ParentId,
-    Quantity,
-    QuoteId,
-    RequestId,
-)
-
-T = TypeVar("T")
-
-Noun: TypeAlias = Rfq | Auction | Request | Quote | Award | Lift | Fill | Selection | ParentOrder
+from rfq.domain.values import NO_LOTS, LiftId, Quantity
 
 
-class Block:
+class Block(Holdings):
     """The fold. Nouns are immutable and held by id; `apply` swaps them and says which it touched.
 
     One block has one owner (the engine's task, or a rebuild). A rejected event leaves it exactly as it was: every
     `apply` works on drafts and commits them only at its end.
     """
-
-    def __init__(self) -> None:
-        self.sequence = 0
-        self._rfq: Rfq | None = None
-        self.auctions: dict[AuctionId, Auction] = {}
-        self.requests: dict[RequestId, Request] = {}
-        self.quotes: dict[QuoteId, Quote] = {}
-        self.lifts: dict[LiftId, Lift] = {}
-        self.fills: dict[FillId, Fill] = {}
-        self.breaks: set[FillId] = set()
-        """Fills beyond what was asked for: facts in dispute, which count in no lots."""
-        self.awards: list[Award] = []
-        self.parents: dict[ParentId, ParentOrder] = {}
-        self.open_parents: dict[ParentId, Quantity] = {}
-        """Lots of each unfinished parent that are neither filled nor given back."""
-        self.selection: Selection | None = None
-
-    @property
-    def rfq(self) -> Rfq:
-        if self._rfq is None:
-            raise Inconsistent("the block has no RfqReceived yet")
-        return self._rfq
-
-    @property
-    def auction(self) -> Auction | None:
-        """The latest auction."""
-        return next(reversed(self.auctions.values()), None)
-
-    @property
-    def award(self) -> Award | None:
-        """The latest award."""
-        return self.awards[-1] if self.awards else None
-
-    def lifts_in(self, *states: LiftStatus) -> list[Lift]:
-        return [lift for lift in self.lifts.values() if lift.status in states]
-
-    def quotes_in(self, auction_id: AuctionId, *states: QuoteStatus) -> list[Quote]:
-        return [q for q in self.quotes.values() if q.auction_id == auction_id and q.status in states]
-
-    def requests_of(self, auction_id: AuctionId) -> list[Request]:
-        return [r for r in self.requests.values() if r.auction_id == auction_id]
 
     def apply(self, stamped: ev.Stamped) -> tuple[Noun, ...]:
         """Folds one event in and returns the nouns it changed, the RFQ first.
@@ -102,7 +38,7 @@ class Block:
         self.sequence = stamped.sequence
         self._rfq = rfq
         for noun in rest:
-            self._hold(noun)
+            self.hold(noun)
         self._note_open_lots(stamped.event)
         return rfq, *rest
 
@@ -188,7 +124,7 @@ class Block:
             case ev.ParentCreated(order=order):
                 return self._open_parent(order)
             case ev.ParentDone(parent_id=parent_id):
-                left = _known("open parent", self.open_parents.get(parent_id), parent_id)
+                left = known("open parent", self.open_parents.get(parent_id), parent_id)
                 return (self._move(left, "working", "unfilled"),)
             case ev.ChildFilled(fill=fill):
                 return self._work_fill(fill)
@@ -279,87 +215,6 @@ class Block:
         if fill.quantity <= NO_LOTS or (open_lots is not None and fill.quantity > open_lots):
             raise Inconsistent(f"fill {fill.fill_id} of {fill.quantity} lots, with {open_lots} left to parent")
         return self._move(fill.quantity, "unfilled" if open_lots is None else "working", "filled"), fill
-
-    # --- small steps -------------------------------------------------------------------------------------------
-
-    def _move(self, lots: Quantity, source: str, target: str) -> Rfq:
-        rfq = self.rfq
-        held, gains = int(getattr(rfq, source)), int(getattr(rfq, target))
-        if not 0 <= lots <= held:
-            raise Inconsistent(f"RFQ {rfq.rfq_id}: {lots} lots from {source}, which holds {held}")
-        return rfq.but(**{source: held - lots, target: gains + lots})
-
-    def _still_on(self, event: str) -> None:
-        """No new risk on a request that is over."""
-        if self.rfq.is_over:
-            raise IllegalTransition(f"RFQ {self.rfq.rfq_id}", self.rfq.status.value, event)
-
-    def _end(self, event: str, reason: str) -> Rfq:
-        if self.rfq.reserved or self.rfq.working:
-            raise Inconsistent(f"RFQ {self.rfq.rfq_id} cannot end with lots reserved or working")
-        return self._rfq_to(event, reason=reason)
-
-    def _rfq_to(self, event: str, **changes: object) -> Rfq:
-        status = advance(f"RFQ {self.rfq.rfq_id}", RFQ_TABLE, self.rfq.status, event)
-        return self.rfq.but(status=status, **changes)
-
-    def _auction(self, auction_id: AuctionId) -> Auction:
-        return _known("auction", self.auctions.get(auction_id), auction_id)
-
-    def _auction_to(self, auction_id: AuctionId, event: str) -> Auction:
-        auction = self._auction(auction_id)
-        return auction.but(status=advance(f"auction {auction_id}", AUCTION_TABLE, auction.status, event))
-
-    def _request_to(self, request_id: RequestId, event: str) -> Request:
-        request = _known("request", self.requests.get(request_id), request_id)
-        return request.but(status=advance(f"request {request_id}", REQUEST_TABLE, request.status, event))
-
-    def _quote_to(self, quote_id: QuoteId, event: str) -> Quote:
-        quote = _known("quote", self.quotes.get(quote_id), quote_id)
-        return quote.but(status=advance(f"quote {quote_id}", QUOTE_TABLE, quote.status, event))
-
-    def _lift_to(self, lift_id: LiftId, event: str) -> Lift:
-        lift = _known("lift", self.lifts.get(lift_id), lift_id)
-        return lift.but(status=advance(f"lift {lift_id}", LIFT_TABLE, lift.status, event))
-
-    def _hold(self, noun: Noun) -> None:
-        match noun:
-            case Auction():
-                self.auctions[noun.auction_id] = noun
-            case Request():
-                self.requests[noun.request_id] = noun
-            case Quote():
-                self.quotes[noun.quote_id] = noun
-            case Lift():
-                self.lifts[noun.lift_id] = noun
-            case Fill():
-                self.fills[noun.fill_id] = noun
-            case Award():
-                self.awards.append(noun)
-            case Selection():
-                self.selection = noun
-            case ParentOrder():
-                self.parents[noun.parent_id] = noun
-                self.open_parents[noun.parent_id] = noun.quantity
-            case Rfq():
-                self._rfq = noun
-
-    def _note_open_lots(self, event: ev.AnyEvent) -> None:
-        match event:
-            case ev.ChildFilled(fill=fill) if fill.parent_id and fill.parent_id in self.open_parents:
-                self.open_parents[fill.parent_id] = Quantity(self.open_parents[fill.parent_id] - fill.quantity)
-            case ev.ParentDone(parent_id=parent_id):
-                del self.open_parents[parent_id]
-            case ev.BreakFound(fill=fill):
-                self.breaks.add(fill.fill_id)
-            case _:
-                pass
-
-
-def _known(noun: str, found: T | None, identity: str) -> T:
-    if found is None:
-        raise Inconsistent(f"no {noun} {identity} here")
-    return found
 
 
 def _check_lots(rfq: Rfq) -> None:
