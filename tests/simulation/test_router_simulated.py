@@ -97,18 +97,26 @@ def test_the_same_seed_gives_the_same_events_byte_for_byte() -> None:
     assert first.events != other.events
 
 
-def test_patience_costs_less_than_market_orders() -> None:
-    """Paired seeds: the same exogenous flow for both. Cost in bps of arrival, fees aside."""
-    differences = []
-    for seed in range(4):
-        order = parent(4_000, horizon_s=900, max_participation=0.5)
-        costs = []
-        for policies in (None, benchmarks()):
-            store, _ = worked(order, seed, policies)
-            notional = sum(e.fill.price * e.fill.quantity for e in store.of(ev.ChildFilled))
-            costs.append((notional / store.block.rfq.filled - order.arrival) / order.arrival * 1e4)
-        differences.append(costs[0] - costs[1])
-    assert sum(differences) / len(differences) < 0
+def over_mid_bps(store: FoldingStore, where: Where) -> float:
+    """What fills cost beyond the mid at their moment, mean over lots; what the price did later is not in it."""
+    fills = [event.fill for event in store.of(ev.ChildFilled) if event.fill.where is where]
+    paid = sum(f.side.sign * (f.price - (f.mid_at_fill or f.price)) * f.quantity for f in fills)
+    return paid / sum(f.price * f.quantity for f in fills) * 1e4
+
+
+def test_what_rests_earns_the_spread_that_market_orders_pay() -> None:
+    for seed in range(2):
+        order = parent(4_000, horizon_s=900, max_participation=0.5, venues=("lit",))
+        patient, _ = worked(order, seed)
+        hasty, _ = worked(order, seed, benchmarks())
+        assert over_mid_bps(hasty, Where.LIT) > 1.0
+        assert over_mid_bps(patient, Where.LIT) < over_mid_bps(hasty, Where.LIT) - 1.0
+
+
+def test_dark_fills_are_at_the_mid() -> None:
+    store, _ = worked(parent(20_000, horizon_s=900, max_participation=0.3), seed=5)
+    dark = [event.fill for event in store.of(ev.ChildFilled) if event.fill.where is Where.DARK]
+    assert dark and all(fill.price == fill.mid_at_fill for fill in dark)
 
 
 def test_on_a_thread_of_its_own() -> None:
