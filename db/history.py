@@ -16,7 +16,13 @@ from rfq.domain.quote import Quote, Request
 from rfq.domain.values import Side
 from rfq.ports import DealerOutcome
 
-_PAGE = 2000
+_PAGE = 250
+"""Rows decoded in one go: the event loop must not wait for more."""
+
+_BEFORE = text("""
+SELECT market_asked_at, request_id FROM requests WHERE market_asked_at >= :since AND status <> 'unreached'
+ORDER BY market_asked_at DESC, request_id DESC OFFSET :newest LIMIT 1""")
+"""The request just before the newest so many; no row if there are not more."""
 
 _OUTCOMES = text("""
 SELECT CAST(r.noun AS text) AS request, rfqs.side, auctions.asked, CAST(quote.noun AS text) AS quote,
@@ -49,20 +55,25 @@ class PostgresHistory:
         self._database = database
 
     async def outcomes(self, since: datetime, limit: int) -> AsyncIterator[DealerOutcome]:
-        """In the order asked (market time, then request id), read in pages. Raises StoreUnavailable."""
+        """The newest `limit`, oldest of them first (market time, then request id), read in pages.
+
+        Raises StoreUnavailable.
+        """
         place: tuple[datetime | None, str] = (None, "")
-        while limit > 0:
-            page = min(limit, _PAGE)
-            given = {"since": since, "after_at": place[0], "after_id": place[1], "page": page}
+        async with self._database.reading() as session:
+            before = (await session.execute(_BEFORE, {"since": since, "newest": limit})).one_or_none()
+        if before is not None:
+            place = (before.market_asked_at, before.request_id)
+        while True:
+            given = {"since": since, "after_at": place[0], "after_id": place[1], "page": _PAGE}
             async with self._database.reading() as session:
                 rows = (await session.execute(_OUTCOMES, given)).all()
             for row in rows:
                 outcome = _outcome(row)
                 place = (outcome.market_at, outcome.request_id)
                 yield outcome
-            if len(rows) < page:
+            if len(rows) < _PAGE:
                 return
-            limit -= page
 
 
 def _outcome(row: Row[tuple[object, ...]]) -> DealerOutcome:

@@ -100,18 +100,13 @@ class PanelPredictor:
             since = max(since, next(reversed(self._rows.values())).market_at - dt.timedelta(seconds=LATE_S))
         rows = dict(self._rows)
         try:
-            while True:
-                begin, count = since, 0
-                async for row in self._history.outcomes(begin, MOST_ROWS):
-                    rows[row.request_id] = row
-                    since, count = row.market_at, count + 1
-                while len(rows) > MOST_ROWS:
-                    del rows[next(iter(rows))]
-                if count < MOST_ROWS or since == begin:
-                    break
+            async for row in self._history.outcomes(since, MOST_ROWS):
+                rows[row.request_id] = row
         except StoreUnavailable as away:
             log.warning("dealers.history_unread", reason=str(away))
             return
+        while len(rows) > MOST_ROWS:
+            del rows[next(iter(rows))]
         self._rows = rows
         self._memory = await self._run(self._remember, list(rows.values()), market_now)
         self._read_at = self._clock.now()

@@ -437,7 +437,7 @@ class DealerOutcome(Frozen, frozen=True):
 
 class HistoryReader(Protocol):
     def outcomes(self, since: datetime, limit: int) -> AsyncIterator[DealerOutcome]:
-        """Outcomes of requests sent since market time `since`, in time order, at most `limit`."""
+        """Outcomes of the newest `limit` requests sent since market time `since`, oldest of them first."""
         ...
 
 

@@ -62,7 +62,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     # The engine.
     open_rfqs: Annotated[Count, Meta(description="RFQs not over at one time, all desks together")] = 2000
-    rfq_inbox: Annotated[Count, Meta(description="Messages waiting for one RFQ before more are refused")] = 1000
     lift_timeout_s: Annotated[Seconds, Meta(description="Wait for a firm dealer's confirmation before asking")] = 5.0
     unknown_limit_s: Annotated[
         Seconds, Meta(description="How long a lift may stay unknown before a person is asked")

@@ -187,4 +187,4 @@ async def test_history_is_paged_in_time_order_and_bounded(
     monkeypatch.setattr("db.history._PAGE", 5)
     assert await gathered(database, at(-1)) == whole
     assert [o.request_id for o in whole] == sorted(o.request_id for o in whole) and len(whole) == 12
-    assert await gathered(database, at(-1), 7) == whole[:7]
+    assert await gathered(database, at(-1), 7) == whole[-7:]

@@ -56,7 +56,7 @@ class Rows:
         await asyncio.sleep(self.wait_s)
         if self.away:
             raise StoreUnavailable("away")
-        for row in [r for r in self.rows if r.market_at >= since][:limit]:
+        for row in [r for r in self.rows if r.market_at >= since][-limit:]:
             yield row
 
 
@@ -111,13 +111,13 @@ async def test_what_comes_too_late_is_chosen_by_priors(models):
     assert len(made.chosen) == 5 and made.chosen[0] == PANEL[3]
 
 
-async def test_history_is_read_in_pages_and_then_only_what_is_new(models, monkeypatch):
+async def test_only_the_newest_history_is_read_and_then_only_what_is_new(models, monkeypatch):
     monkeypatch.setattr(predictor_module, "MOST_ROWS", 40)
     rows = [asked_once(600 - 5 * i, PANEL[i % 3]) for i in range(100)]
     reader, clock = Rows(rows), StillClock()
     predictor = PanelPredictor(Chooser(models), reader, {QDI.symbol: QDI}, clock)
     await predictor.start(NOON)
-    assert reader.reads == 3
+    assert reader.reads == 1
     facts = facts_of(request())
 
     def remembered():
@@ -132,7 +132,7 @@ async def test_history_is_read_in_pages_and_then_only_what_is_new(models, monkey
     clock.at += dt.timedelta(seconds=61)
     await predictor.start(NOON)
     await asyncio.gather(predictor._reading)
-    assert reader.reads == 4
+    assert reader.reads == 2
     fade, asked = FEATURES.index("fade_rate"), FEATURES.index("asked")
     changed = PANEL.index(rows[-1].dealer_id)
     assert remembered()[0, changed, fade] > before[0, changed, fade]
