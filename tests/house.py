@@ -145,7 +145,7 @@ class House:
             await house.close()
 
     async def _build(self, seed: int, settings: EngineSettings | None, cut: tuple[int, bool] | None) -> None:
-        with real_time():
+        with self.loop.in_flight("opening"), real_time():
             self._database = await Database.open(self.url)
             others = asyncio.all_tasks()
             self._opening = PostgresRfqStore.open(self._database, self.holder)
@@ -192,7 +192,7 @@ class House:
         await self.engine.stop()
         await self.router.close()
         await self.gateway.__aexit__()
-        with real_time():
+        with self.loop.in_flight("closing"), real_time():
             await self._opening.__aexit__(None, None, None)
             await self._database.close()
 
@@ -209,7 +209,7 @@ class House:
         doomed += [task for w in orders for task in w.children._tasks]
         for task in doomed:
             task.cancel()
-        with real_time():
+        with self.loop.in_flight("crash"), real_time():
             await asyncio.gather(*doomed, return_exceptions=True)
             self._store._log._idle.set()  # What was queued is lost: there is nothing to wait for.
             await self._opening.__aexit__(None, None, None)

@@ -1,5 +1,9 @@
 """The process is killed after every single commit of a block's life, and another goes on from the record."""
 
+import asyncio
+import itertools
+import os
+
 import pytest
 from always_true import check
 from house import HOUR, MID, House, World, booked, takes, terms
@@ -13,8 +17,12 @@ from rfq.engine.commands import Pick
 from rfq.ports import StreamId
 
 BLOCK = 12_000
-SHORT = HOUR.but(horizon_s=600.0)
-"""Ten minutes of the market: ten decisions, so that there are few enough commits to die after each."""
+SHORT = HOUR.but(horizon_s=180.0)
+"""Three minutes of the market: three decisions, so that there are few enough commits to die after each."""
+
+SHARES = 5
+BOTH_WAYS = os.environ.get("SOTTO_EVERY_CRASH") == "1"
+"""Die at every commit in both ways; otherwise in one, by turns."""
 
 
 def block() -> RfqTerms:
@@ -50,26 +58,22 @@ async def settle_what_is_asked(house: House, rfq_id: RfqId) -> frozenset[str]:
 
 
 
-async def commits_of_a_whole_life(url: str, world: World) -> int:
-    async with House.open(url, world, cut=(10_000, True)) as house:
-        panel(house)
-        rfq = await house.until(await house.submit(block()))
-        assert (rfq.status, rfq.filled) == (RfqStatus.DONE, BLOCK)
-        assert house.cut_store is not None
-        return house.cut_store.appends
-
-
-async def die_after(url: str, world: World, commit: int, acknowledged: bool) -> None:
-    """One life cut short, and the next one's story checked to its end."""
+async def die_after(url: str, world: World, commit: int, acknowledged: bool) -> bool:
+    """One life cut short, and the next one's story checked to its end. False if the life had fewer commits."""
     name = f"{commit}-{acknowledged}"
     async with House.open(url, world, holder=f"first-{name}", seed=2 * commit, cut=(commit, acknowledged)) as house:
         if not world.dealers:
             panel(house)
         for trader in world.dealers.values():
             trader._requests[:] = [trader._requests[0]]
-        create = house.loop.create_task(house.submit(block(), key=name))
         assert house.cut_store is not None
-        await house.cut_store.cut.wait()
+        create = house.loop.create_task(house.submit(block(), key=name))
+        reached = house.loop.create_task(house.cut_store.cut.wait())
+        await asyncio.wait([reached], timeout=600.0)
+        if not reached.done():
+            rfq = await house.engine.rfq(create.result())
+            assert (rfq.status, rfq.filled) == (RfqStatus.DONE, BLOCK)
+            return False
         # Whoever was told of the last commit may act on it, until the next one that never comes.
         await house.sleep(3.0 if acknowledged else 0.0)
         await house.crash()
@@ -94,14 +98,17 @@ async def die_after(url: str, world: World, commit: int, acknowledged: bool) -> 
         assert confirmed <= {b.lift_id for x in world.dealers.values() for b in booked(x)}, "a trade nobody booked"
         events = await house.store.load(StreamId("rfq", rfq_id))
         assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+    return True
 
 
-@pytest.mark.parametrize("acknowledged", [False, True], ids=["at the commit", "before the next one"])
-async def test_at_every_commit(database_url: str, world: World, acknowledged: bool) -> None:
-    commits = await commits_of_a_whole_life(database_url, world)
-    assert commits >= 15
-    for commit in range(1, commits + 1):
-        await die_after(database_url, world, commit, acknowledged)
+@pytest.mark.parametrize("share", range(SHARES))
+async def test_after_every_commit(database_url: str, world: World, share: int) -> None:
+    """Each share takes every so-many-eth commit; odd ones die at the commit, even ones before the next, or both do."""
+    for commit in itertools.count(share + 1, SHARES):
+        ways = (False, True) if BOTH_WAYS else (commit % 2 == 0,)
+        if not all([await die_after(database_url, world, commit, way) for way in ways]):
+            assert commit > 30, "too few commits for a life of this kind"
+            return
 
 
 async def test_an_open_auction_goes_on_to_its_deadline(database_url: str, world: World) -> None:
