@@ -13,6 +13,7 @@ from rfq.domain.rfq import AwardMode
 from rfq.domain.values import NO_LOTS, AuctionId, LiftId, Price, Quantity, Side
 from rfq.engine.choose import residual_curve
 from rfq.engine.notices import tell_at_close
+from rfq.engine.recover import dealers_back
 from rfq.engine.sourcing import Sourcing, log
 from rfq.engine.work import begin_residual, finish, may_work
 
@@ -25,6 +26,7 @@ async def award_and_confirm(s: Sourcing) -> None:
     """
     auction = s.block.auction
     assert auction is not None
+    await dealers_back(s)
     while True:
         await _answers(s)
         _expire(s, auction.auction_id)

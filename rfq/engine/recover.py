@@ -1,16 +1,21 @@
 """Taking over an RFQ that this process did not bring this far: load, fold, and put its outside world back."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from rfq.domain import events as ev
 from rfq.domain.block import fold
 from rfq.domain.errors import OurFault
-from rfq.domain.quote import LiftStatus, RequestStatus
+from rfq.domain.quote import LiftStatus, QuoteStatus, RequestStatus
 from rfq.domain.rfq import RfqStatus
 from rfq.domain.values import RfqId
 from rfq.engine.parts import Parts
 from rfq.engine.sourcing import Sourcing, log
 from rfq.ports import StreamId
+
+RETURN_S = 6.0
+"""How long dealers whose quotes stand are waited for after a restart: their clients try again every few seconds."""
+LOOK_S = 0.1
 
 
 async def recover(
@@ -45,5 +50,22 @@ async def recover(
         parts.gateway.reopen([r for r in requests if r.status in open_states and r.deadline > s.now()])
     for lift in s.block.lifts_in(LiftStatus.SENT):
         s.journal.note(ev.LiftUnknown(lift.lift_id, "interrupted while lifting"))
+    s.dealers_back_by = s.in_s(RETURN_S)
     log.info("recovered", rfq_id=rfq_id, status=s.rfq.status.value, epoch=lease.epoch)
     return s
+
+
+async def dealers_back(s: Sourcing) -> None:
+    """Before the first award after a restart: waits for the dealers whose quotes stand.
+
+    Their lines went down with the process that asked them. To lift at once would lose every quote to a line that is
+    not there yet. A quote within reach is not let lapse for it.
+    """
+    while (latest := s.dealers_back_by) is not None:
+        here = s.parts.gateway.reachable()
+        live = [q for q in s.block.quotes.values() if q.status is QuoteStatus.LIVE and q.expires_at > s.now()]
+        in_hand = [q.expires_at - timedelta(seconds=1) for q in live if q.dealer_id in here]
+        if s.rfq.cancelling or all(q.dealer_id in here for q in live) or s.now() >= min([latest, *in_hand]):
+            s.dealers_back_by = None
+        else:
+            await s.until(lambda: s.rfq.cancelling, s.in_s(LOOK_S))

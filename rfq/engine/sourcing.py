@@ -36,6 +36,8 @@ class Sourcing:
         self.working: list[Working] = []
         self.new_parents: set[ParentId] = set()
         """Parents recorded by this very process and not yet at the router: they need no history."""
+        self.dealers_back_by: datetime | None = None
+        """Set by a recovery: until then the dealers whose lines it cost are waited for. None: nobody is."""
         self._on_change = on_change
         self.journal = Journal(
             block,
