@@ -107,6 +107,12 @@ def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
     yield from _database(postgres_url, migrated_template)
 
 
+@pytest.fixture
+def another_database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """A second one, for tests that compare two."""
+    yield from _database(postgres_url, migrated_template)
+
+
 def _database(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{next(_databases)}"
     _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')

@@ -27,6 +27,7 @@ from lit_router.settings import RouterSettings
 from ml.residual_cost import SquareRootResidual
 from rfq.domain import events as ev
 from rfq.domain.block import Block, fold
+from rfq.domain.errors import StoreUnavailable
 from rfq.domain.fill import Fill
 from rfq.domain.quote import Lift, Quote, QuoteSide
 from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, Rfq, RfqTerms, Schedule
@@ -103,6 +104,25 @@ class CutStore:
         return write if self._acknowledged else never
 
 
+class Outage:
+    """A store that can be away: then everything it is asked fails, at once."""
+
+    def __init__(self, store: RfqStore) -> None:
+        self._store, self.away = store, False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        return self._failing if self.away and name != "first_lease" else method
+
+    def append(self, *arguments: Any, **more: Any) -> Awaitable[None]:
+        return self._failing() if self.away else self._store.append(*arguments, **more)
+
+    def _failing(self, *_: Any, **__: Any) -> Awaitable[Any]:
+        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        failed.set_exception(StoreUnavailable("the database is away"))
+        return failed
+
+
 class House:
     """One service on one database. Open several on the same URL to have two, or one after a crash."""
 
@@ -153,6 +173,7 @@ class House:
             (self._writer,) = [t for t in asyncio.all_tasks() - others if t.get_name() == "event log writer"]
         self.store: RfqStore = counted(self._store, self.loop)
         self.cut_store = CutStore(self.store, *cut) if cut else None
+        self.outage = Outage(self.cut_store or self.store)  # type: ignore[arg-type]
         self.reader = counted(PostgresRfqReader(self._database), self.loop)
         ledger = PostgresTradeLedger(self._database, self._store, self.clock, self.market_clock)
         self.gateway = InProcessGateway(clock=self.clock, ledger=counted(ledger, self.loop))
@@ -167,7 +188,7 @@ class House:
             market_clock=self.market_clock,
             market=self.market,
             ids=ids,
-            store=self.cut_store or self.store,  # type: ignore[arg-type]
+            store=self.outage,  # type: ignore[arg-type]
             reader=self.reader,
             controls=counted(PostgresControlStore(self._store), self.loop),
             gateway=self.gateway,
@@ -214,6 +235,11 @@ class House:
             self._store._log._idle.set()  # What was queued is lost: there is nothing to wait for.
             await self._opening.__aexit__(None, None, None)
             await self._database.close()
+
+    async def kill_connections(self) -> None:
+        """Every connection to the database dies under the house, as when the server goes."""
+        with self.loop.in_flight("killing connections"), real_time():
+            await kill_connections(self.url)
 
     # --- dealers -------------------------------------------------------------------------------------------------
 
