@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from lit_router.children import Children
-from lit_router.domain.child import Child
+from lit_router.domain.child import CHILD_OVER, Child
 from lit_router.facts import Fact
 from lit_router.floor import Floor
-from lit_router.ports import ExecutionReport, Proposal, SlicePolicy, Venue
+from lit_router.ports import ExecutionReport, Proposal, ReportKind, SlicePolicy, Venue
 from lit_router.schedules import PassiveThenCross, schedules
 from lit_router.settings import RouterSettings
 from lit_router.trajectories import twap
 from lit_router.volume_curve import U_SHAPE, VolumeCurve
 from lit_router.working import WorkingOrder
-from rfq.domain.errors import BadInput
+from rfq.domain.errors import BadInput, NotFound, WrongState
 from rfq.domain.order import ParentOrder
 from rfq.domain.rfq import Schedule
-from rfq.domain.values import ChildId, Instrument, ParentId, Symbol
+from rfq.domain.values import ChildId, Instrument, ParentId, Price, Quantity, Symbol
 from rfq.ports import Clock, IdSource, MarketClock, MarketData, OrderStore
 
 log = structlog.get_logger()
@@ -105,6 +105,29 @@ class OrderRouter:
             self._stray(report)
         else:
             children.take(report)
+
+    def settle(self, child_id: ChildId, filled: Quantity, price: Price | None) -> None:
+        """See rfq.ports.Router."""
+        children = self._children.get(child_id)
+        child = children.worked.children.get(child_id) if children else None
+        if children is None or child is None:
+            raise NotFound("child order", child_id)
+        if child.status in CHILD_OVER:
+            raise WrongState("child order", child_id, child.status.value, "be settled")
+        if not child.filled <= filled <= child.order.quantity:
+            rule = f"must be from the {child.filled} lots known to be filled to the order's {child.order.quantity}"
+            raise BadInput("filled", filled, rule)
+        now, more = self._floor.market_clock.now(), Quantity(filled - child.filled)
+        if more:
+            if price is None or price <= 0:
+                raise BadInput("price", price, "is needed for lots not yet known to be filled")
+            self.take(
+                ExecutionReport(
+                    child_id, ReportKind.FILLED, now, execution_id="by hand", price=price, quantity=more
+                )
+            )
+        if children.worked.children[child_id].status not in CHILD_OVER:
+            self.take(ExecutionReport(child_id, ReportKind.CANCELLED, now, reason="settled by hand"))
 
     async def close(self) -> None:
         """Cancels every live child, gives venues the time they have to answer, and stops. The orders can be resumed."""

@@ -147,6 +147,10 @@ class Client:
     async def settle(self, rfq_id: str, body: m.SettleBody) -> a.RfqAnswer:
         return await self._ask("POST", f"/v1/rfqs/{rfq_id}/settle", a.RfqAnswer, body)
 
+    async def settle_order(self, rfq_id: str, child_id: str, body: m.SettleOrderBody) -> a.RfqAnswer:
+        path = f"/v1/rfqs/{rfq_id}/orders/{child_id}/settle"
+        return await self._ask("POST", path, a.RfqAnswer, body)
+
     async def auctions(self, rfq_id: str) -> tuple[a.AuctionAnswer, ...]:
         return (await self._get(f"/v1/rfqs/{rfq_id}/auctions", a.AuctionsAnswer)).auctions
 

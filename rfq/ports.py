@@ -14,6 +14,7 @@ from rfq.domain.quote import Lift, Quote, QuoteSide, Request
 from rfq.domain.rfq import RequestSide, Rfq, RfqStatus, RfqTerms
 from rfq.domain.selection import Selection
 from rfq.domain.values import (
+    ChildId,
     DealerId,
     DeskId,
     Frozen,
@@ -274,7 +275,7 @@ class Working(Protocol):
     """A parent order being worked."""
 
     async def done(self) -> None:
-        """Returns when the parent is done and every child is over.
+        """Returns when the parent is done and every child is over. Called again, it asks the venues again.
 
         Raises NeedsPerson when a venue will not say what became of a child, and what the OrderStore raised when it
         failed: the order is then left as recorded, to be resumed.
@@ -289,8 +290,18 @@ class Working(Protocol):
 class Router(Protocol):
     def venues(self) -> frozenset[str]: ...
 
-    def work(self, order: ParentOrder, journal: OrderStore, history: Sequence[OrderEvent] = ()) -> Working:
-        """Starts working an order. With `history` (this parent's recorded events) it resumes where they end."""
+    def work(
+        self, order: ParentOrder, journal: OrderStore, history: Sequence[OrderEvent | BreakFound] = ()
+    ) -> Working:
+        """Starts working an order whose ParentCreated is recorded. With `history` it resumes where that ends."""
+        ...
+
+    def settle(self, child_id: ChildId, filled: Quantity, price: Price | None) -> None:
+        """A person's word on a child that its venue will not account for: `filled` lots in all, and over.
+
+        Lots not yet known to be filled are taken as filled at `price`. Raises NotFound for a child it does not work,
+        WrongState for one that is over, BadInput where the numbers cannot be.
+        """
         ...
 
 

@@ -130,6 +130,10 @@ class HeldBlocks:
         await self._may("settle", rfq_id, *given)
         return self.blocks[rfq_id].rfq
 
+    async def settle_order(self, rfq_id: RfqId, *given: Any) -> Rfq:
+        await self._may("settle_order", rfq_id, *given)
+        return self.blocks[rfq_id].rfq
+
     async def kill(self, by: str, reason: str) -> None:
         self.killed = f"{reason} ({by})"
         await self._may("kill", by, reason)

@@ -11,13 +11,13 @@ from litestar.types import ASGIApp
 from rfq.api import answers as a
 from rfq.api import auth, parse, render
 from rfq.api.edge import Edge
-from rfq.api.messages import AwardBody, RfqBody, SettleBody
+from rfq.api.messages import AwardBody, RfqBody, SettleBody, SettleOrderBody
 from rfq.api.orders import orders
 from rfq.api.report import report as report_of
 from rfq.api.routes import AnyRequest, Id, TheEdge, get, post, strict
 from rfq.domain.errors import BadInput, NotFound
 from rfq.domain.rfq import Rfq, RfqStatus, RfqTerms
-from rfq.domain.values import DeskId, LiftId
+from rfq.domain.values import ChildId, DeskId, LiftId
 from rfq.logs import bind
 from rfq.tca.report import BlockReport
 
@@ -169,6 +169,24 @@ class Rfqs(Controller):
                 edge.engine.settle(rfq.rfq_id, lift_id, data.answer, data.evidence, by, quantity)
             )
         return render.rfq(settled, instrument)
+
+    @post(
+        "/{rfq_id:str}/orders/{child_id:str}/settle",
+        roles=auth.SUPERVISORS,
+        dto=strict(SettleOrderBody),
+        return_dto=None,
+        status_code=200,
+    )
+    async def settle_order(
+        self, request: AnyRequest, edge: TheEdge, rfq_id: Id, child_id: Id, data: JSONBody[SettleOrderBody]
+    ) -> a.RfqAnswer:
+        """A supervisor says, with evidence, what became of a child order that its venue does not account for."""
+        rfq = await _own(edge, request, rfq_id)
+        instrument = edge.instrument_of(rfq)
+        filled, price = parse.settled_order(data, instrument)
+        by = auth.by(auth.caller(request))
+        settling = edge.engine.settle_order(rfq.rfq_id, ChildId(child_id), filled, price, data.evidence, by)
+        return render.rfq(await edge.carry(settling), instrument)
 
 
 def digest(terms: RfqTerms) -> str:

@@ -80,6 +80,15 @@ class SettleBody(Body, frozen=True):
     quantity: str | None = None
 
 
+class SettleOrderBody(Body, frozen=True):
+    """What a person found out about a child order that its venue does not account for: `filled` of it in all, and it is
+    over. `price` is that of what was not yet known to be filled."""
+
+    evidence: str
+    filled: str
+    price: str | None = None
+
+
 class KillBody(Body, frozen=True):
     reason: str
 

@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from rfq.api.messages import AwardBody, KillBody, LegBody, LimitsBody, PickBody, RfqBody, SettleBody
+from rfq.api.messages import AwardBody, KillBody, LegBody, LimitsBody, PickBody, RfqBody, SettleBody, SettleOrderBody
 from rfq.domain.errors import BadInput
 from rfq.domain.limits import DeskLimits
 from rfq.domain.rfq import Leg, ResidualTerms, RfqTerms
-from rfq.domain.values import NO_LOTS, DealerId, Instrument, Quantity, QuoteId, Symbol
+from rfq.domain.values import NO_LOTS, DealerId, Instrument, Price, Quantity, QuoteId, Symbol
 from rfq.engine.commands import Pick
 
 T = TypeVar("T")
@@ -150,6 +150,13 @@ def settled_quantity(body: SettleBody, instrument: Instrument) -> Quantity | Non
     if body.answer != "confirmed":
         raise BadInput("quantity", body.quantity, "is only for a confirmation")
     return instrument.parse_quantity(body.quantity, "quantity")
+
+
+def settled_order(body: SettleOrderBody, instrument: Instrument) -> tuple[Quantity, Price | None]:
+    """Lots filled in all, which may be none, and the price of those not known before. Raises BadInput."""
+    _text(body.evidence, "evidence", most=2000)
+    filled = Quantity(0) if body.filled == "0" else instrument.parse_quantity(body.filled, "filled")
+    return filled, None if body.price is None else instrument.parse_price(body.price, "price")
 
 
 def reason(body: KillBody) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 from rfq.domain.award import Award
 from rfq.domain.limits import DeskLimits
 from rfq.domain.rfq import Rfq, RfqTerms
-from rfq.domain.values import DealerId, DeskId, LiftId, Quantity, RfqId
+from rfq.domain.values import ChildId, DealerId, DeskId, LiftId, Price, Quantity, RfqId
 from rfq.engine.commands import CancelAnswer, Pick
 from rfq.engine.plan import PlanAnswer
 
@@ -45,6 +45,9 @@ class Engine(Protocol):
         evidence: str,
         by: str,
         quantity: Quantity | None,
+    ) -> Rfq: ...
+    async def settle_order(
+        self, rfq_id: RfqId, child_id: ChildId, filled: Quantity, price: Price | None, evidence: str, by: str
     ) -> Rfq: ...
     async def kill(self, by: str, reason: str) -> None: ...
     async def release(self, by: str) -> None: ...

@@ -8,7 +8,7 @@ from rfq.domain.award import Allocation, Award
 from rfq.domain.errors import BadInput, NotFound, WrongState
 from rfq.domain.quote import LiftStatus, QuoteStatus
 from rfq.domain.rfq import AwardMode, Rfq, RfqStatus
-from rfq.domain.values import Frozen, LiftId, Quantity, QuoteId, Side
+from rfq.domain.values import ChildId, Frozen, LiftId, Price, Quantity, QuoteId, Side
 from rfq.engine import hear
 from rfq.engine.confirm import expected_bps, place
 from rfq.engine.sourcing import Sourcing
@@ -143,5 +143,18 @@ async def settle(
             return s.rfq  # The rest still needs a person.
     elif s.block.lifts_in(LiftStatus.UNKNOWN):
         raise BadInput("lift_id", None, "is needed: a lift is unknown")
+    await s.journal.write(ev.PersonSettled(by, evidence))
+    return s.rfq
+
+
+async def settle_order(
+    s: Sourcing, child_id: ChildId, filled: Quantity, price: Price | None, evidence: str, by: str
+) -> Rfq:
+    """A person's word, with evidence, on a child order that its venue would not account for."""
+    if not evidence.strip():
+        raise BadInput("evidence", evidence, "must say how this is known")
+    if not s.rfq.needs_person:
+        raise WrongState("RFQ", s.rfq.rfq_id, "in no need of a person", "be settled")
+    s.parts.router.settle(child_id, filled, price)
     await s.journal.write(ev.PersonSettled(by, evidence))
     return s.rfq

@@ -24,7 +24,7 @@ from rfq.domain.errors import (
 from rfq.domain.limits import DeskLimits
 from rfq.domain.quote import LiftStatus
 from rfq.domain.rfq import Rfq, RfqTerms
-from rfq.domain.values import DeskId, LiftId, Quantity, RfqId
+from rfq.domain.values import ChildId, DeskId, LiftId, Price, Quantity, RfqId
 from rfq.engine import commands
 from rfq.engine.accept import Accepting, arrival_of, instrument_of
 from rfq.engine.choose import residual_curve, score_panel
@@ -257,6 +257,13 @@ class Engine:
             return settled
         s = await self._alive(rfq_id, "be settled")
         return await commands.settle(s, lift_id, answer, evidence, by, quantity)
+
+    async def settle_order(
+        self, rfq_id: RfqId, child_id: ChildId, filled: Quantity, price: Price | None, evidence: str, by: str
+    ) -> Rfq:
+        """See commands.settle_order."""
+        s = await self._alive(rfq_id, "be settled")
+        return await commands.settle_order(s, child_id, filled, price, evidence, by)
 
     # --- what people hold over it ---
 

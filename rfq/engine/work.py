@@ -76,7 +76,7 @@ async def work(s: Sourcing) -> None:
 
 
 async def _start(s: Sourcing, parent_id: ParentId) -> Working:
-    history: list[ev.OrderEvent] = []
+    history: list[ev.OrderEvent | ev.BreakFound] = []
     if parent_id not in s.new_parents:
         await s.journal.flush()
         history = orders_of(parent_id, await s.parts.store.load(s.journal.stream))
@@ -84,10 +84,10 @@ async def _start(s: Sourcing, parent_id: ParentId) -> Working:
     return s.parts.router.work(s.block.parents[parent_id], s.journal, history)
 
 
-def orders_of(parent_id: ParentId, stream: Sequence[ev.Stamped]) -> list[ev.OrderEvent]:
+def orders_of(parent_id: ParentId, stream: Sequence[ev.Stamped]) -> list[ev.OrderEvent | ev.BreakFound]:
     """One parent's own events and its children's, out of an RFQ's whole stream, in order."""
     children: set[ChildId] = set()
-    found: list[ev.OrderEvent] = []
+    found: list[ev.OrderEvent | ev.BreakFound] = []
     for stamped in stream:
         event = stamped.event
         match event:
@@ -97,7 +97,7 @@ def orders_of(parent_id: ParentId, stream: Sequence[ev.Stamped]) -> list[ev.Orde
                 mine = order.parent_id == parent_id
                 if mine:
                     children.add(order.child_id)
-            case ev.ChildFilled(fill=fill):
+            case ev.ChildFilled(fill=fill) | ev.BreakFound(fill=fill):
                 mine = fill.parent_id == parent_id
             case ev.ParentStarted() | ev.ParentPaused() | ev.ParentResumed() | ev.ParentCancelling() | ev.ParentDone():
                 mine = event.parent_id == parent_id

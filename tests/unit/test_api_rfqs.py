@@ -13,7 +13,7 @@ from stored_blocks import life_of
 from rfq.domain import events as ev
 from rfq.domain.errors import BadInput, StoreUnavailable
 from rfq.domain.rfq import RequestSide
-from rfq.domain.values import AuctionId, Quantity, RfqId, Side, Symbol
+from rfq.domain.values import AuctionId, Price, Quantity, RfqId, Side, Symbol
 from rfq.ports import DealerOutcome
 
 LIFE = life_of("rfq-1", desk="alpha")
@@ -244,6 +244,23 @@ async def test_a_supervisor_settles(house: House) -> None:
     assert house.held.called == [
         ("settle", ("rfq-1", "lift-1", "confirmed", "telephone", by, Quantity(3))),
         ("settle", ("rfq-1", None, None, "break booked", by, None)),
+    ]
+
+
+async def test_a_supervisor_settles_a_child_order(house: House) -> None:
+    quoting(house)
+    path = "/v1/rfqs/rfq-1/orders/child-1/settle"
+    body = {"filled": "300", "price": "100.01", "evidence": "their ticket"}
+    async with house.http("k-super") as http:
+        assert (await http.post(path, json=body)).status_code == 200
+        assert (await http.post(path, json={"filled": "0", "evidence": "never arrived"})).status_code == 200
+        for wrong in ({"filled": "-100"}, {"filled": "150"}, {"price": "1e2"}, {"evidence": ""}):
+            refused = await http.post(path, json=body | wrong)
+            assert (refused.status_code, refused.json()["field"]) == (400, next(iter(wrong)))
+    by = "supervisor:sam"
+    assert house.held.called == [
+        ("settle_order", ("rfq-1", "child-1", Quantity(3), Price(20_002), "their ticket", by)),
+        ("settle_order", ("rfq-1", "child-1", Quantity(0), None, "never arrived", by)),
     ]
 
 

@@ -26,6 +26,7 @@ ACCESS: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("GET", "/v1/rfqs/{rfq_id}/report"): ({D, S}, None),
     ("GET", "/v1/rfqs/{rfq_id}/events"): ({D, S}, None),
     ("POST", "/v1/rfqs/{rfq_id}/settle"): ({S}, SETTLE),
+    ("POST", "/v1/rfqs/{rfq_id}/orders/{child_id}/settle"): ({S}, {"evidence": "their ticket", "filled": "0"}),
     ("POST", "/v1/plans"): ({D}, BODY),
     ("GET", "/v1/dealers"): ({D, S, P}, None),
     ("GET", "/v1/instruments"): ({D, S, P, X}, None),
@@ -51,7 +52,7 @@ def house() -> House:
 
 
 async def call(house: House, key: str | None, route: tuple[str, str], rfq_id: str = "rfq-1") -> httpx.Response:
-    path = route[1].format(rfq_id=rfq_id, desk_id="alpha")
+    path = route[1].format(rfq_id=rfq_id, desk_id="alpha", child_id="child-1")
     params = {"after": house.held.blocks[rfq_id].sequence} if path.endswith("/events") else None  # type: ignore[index]
     async with house.http(key) as http:
         body = ACCESS[route][1]
