@@ -111,7 +111,9 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             ),
         )
         await stack.enter_async_context(gateway)
-        router = OrderRouter(traded.venues(exchange), exchange, market_clock, clock, ids, instruments)
+        router = OrderRouter(
+            traded.venues(exchange), exchange, market_clock, clock, ids, instruments, curve=traded.curve
+        )
         thinking = ThreadPoolExecutor(1, thread_name_prefix="models")
         stack.callback(thinking.shutdown, wait=False, cancel_futures=True)
         predictor = PanelPredictor(

@@ -1,9 +1,10 @@
 """TWAP and VWAP on the same market path: a block's simulated market is kept as it was at arrival, and worked anew."""
 
 import asyncio
+import math
 import multiprocessing
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ProcessPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,6 @@ from lit_router.market.counterfactual import work_alone
 from lit_router.market.matching_core import MatchingCore
 from lit_router.market.threaded import ThreadedExchange
 from lit_router.venues.lit import LIT_FEES
-from lit_router.volume_curve import U_SHAPE
 from rfq.domain import events as ev
 from rfq.domain.errors import SottoError
 from rfq.domain.rfq import Rfq
@@ -103,25 +103,38 @@ class Benchmarks:
 
 
 def cost_alone(twin: MatchingCore, received: ev.RfqReceived) -> dict[str, float]:
-    """Cost in bps of arrival of the whole block by TWAP and by VWAP with market orders, each on its own twin."""
+    """Cost in bps of arrival of the whole block by TWAP and by VWAP with market orders, each on its own twin.
+
+    TWAP trades evenly; VWAP in proportion to the volume that the market would have had without the block, as if that
+    had been known.
+    """
     terms = received.terms
     leg, side, residual = terms.leg, terms.leg.desk_side, terms.residual
     assert side is not None and residual is not None
-    start, hours = twin.now, twin.instrument(leg.symbol).hours
-
-    def evenly(elapsed_s: float) -> float:
-        return elapsed_s / residual.horizon_s
-
-    def as_volume_comes(elapsed_s: float) -> float:
-        return U_SHAPE.progress(hours, start, residual.horizon_s, start + timedelta(seconds=elapsed_s))
-
+    horizon_s = residual.horizon_s
     found: dict[str, float] = {}
-    for name, due in (("twap", evenly), ("vwap", as_volume_comes)):
-        worked = work_alone(twin.fork(name), leg.symbol, side, leg.quantity, residual.horizon_s, due)
+    for name, due in (("twap", lambda s: s / horizon_s), ("vwap", volume_share(twin, leg.symbol, horizon_s))):
+        worked = work_alone(twin.fork(name), leg.symbol, side, leg.quantity, horizon_s, due)
         cost = worked.cost_bps(side, received.arrival.mid, LIT_FEES.take_bps)
         if cost is not None:
             found[name] = cost
     return found
+
+
+def volume_share(market: MatchingCore, symbol: Symbol, horizon_s: float) -> Callable[[float], float]:
+    """Seconds from now -> share of the horizon's volume that comes by then, on a twin that nobody touches."""
+    untouched = market.fork("untouched")
+    minutes = [min(horizon_s, 60.0 * i) for i in range(math.ceil(horizon_s / 60.0) + 1)]
+    volumes: list[int] = []
+    for elapsed_s in minutes:
+        untouched.advance_to(market.now + timedelta(seconds=elapsed_s))
+        volumes.append(untouched.view(symbol).volume)
+    first, total = volumes[0], max(1, volumes[-1] - volumes[0])
+
+    def share(elapsed_s: float) -> float:
+        return (volumes[min(len(volumes) - 1, math.ceil(elapsed_s / 60.0))] - first) / total
+
+    return share
 
 
 def _stream(rfq_id: RfqId) -> StreamId:

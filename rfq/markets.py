@@ -14,6 +14,7 @@ from lit_router.ports import Venue
 from lit_router.venues.dark import dark_venues
 from lit_router.venues.lit import LitVenue
 from lit_router.venues.replay import replay_venues
+from lit_router.volume_curve import CONTINUOUS, U_SHAPE, VolumeCurve
 from rfq.domain.errors import BadInput
 from rfq.domain.values import Instrument, Symbol, TradingHours
 from rfq.instruments import directory
@@ -27,6 +28,8 @@ class Market(NamedTuple):
     opens_at: datetime
     instruments: Mapping[Symbol, Instrument]
     venues: Callable[[RunningExchange], tuple[Venue, ...]]
+    curve: VolumeCurve
+    """How its volume is spread over the day: what VWAP follows."""
 
 
 def market(settings: Settings, now: datetime, seen_until: datetime | None, run: str) -> Market:
@@ -47,7 +50,13 @@ def market(settings: Settings, now: datetime, seen_until: datetime | None, run: 
         opens_at=opens_at,
         name=run,
     )
-    return Market(core, opens_at, instruments, lambda exchange: (LitVenue(exchange), *dark_venues(exchange)))
+    return Market(
+        core,
+        opens_at,
+        instruments,
+        lambda exchange: (LitVenue(exchange), *dark_venues(exchange)),
+        CONTINUOUS,  # The simulated day is flat.
+    )
 
 
 def _recorded(settings: Settings, seen_until: datetime | None, run: str) -> Market:
@@ -60,7 +69,7 @@ def _recorded(settings: Settings, seen_until: datetime | None, run: str) -> Mark
     opens_at = max(starts_at, seen_until or starts_at)
     core.advance_to(opens_at)
     instrument = core.instrument(recording.symbol)
-    return Market(core, opens_at, {instrument.symbol: instrument}, replay_venues)
+    return Market(core, opens_at, {instrument.symbol: instrument}, replay_venues, U_SHAPE)
 
 
 def opening(now: datetime, hours: TradingHours) -> datetime:
