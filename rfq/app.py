@@ -168,6 +168,10 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             metrics=metrics,
             benchmarks=benchmarks.of,
         )
+        metrics.watch("open_rfqs", "RFQs not over in this engine", lambda: engine.open)
+        metrics.watch("dealers_connected", "Dealers whose line is up", lambda: len(gateway.reachable()))
+        metrics.watch("kill_switch", "1 while the kill switch is thrown", lambda: engine.killed is not None)
+        metrics.watch("ready", "1 while RFQs can be taken", lambda: engine.ready)
         service = Service(settings, engine, edge, socket.url)
         await stack.enter_async_context(_watched(store.writer, service))
         if embedded is not None:

@@ -84,6 +84,11 @@ class Engine:
                 await self.parts.store.release(lease)
 
     @property
+    def open(self) -> int:
+        """RFQs that this engine is working."""
+        return len(self._live)
+
+    @property
     def ready(self) -> bool:
         """Whether RFQs can be taken: started, not stopping, and the store answered when it was last asked."""
         return self._started and self._stored
