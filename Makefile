@@ -13,7 +13,7 @@ ARGS ?=
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
-	@echo "== demo: database, service and dealers, then a block of 500,000 shares (about 3 minutes)"
+	@echo "== demo: database, service and dealers, then a block of 500,000 shares (about two minutes)"
 	@$(BIN)/rfq demo $(ARGS)
 
 test: $(STAMP)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import func, tuple_
+from sqlalchemy import func, text, tuple_
 from sqlmodel import SQLModel, col, select
 
 from db import tables as t
@@ -20,10 +20,17 @@ from rfq.domain.fill import Fill, MarkOut
 from rfq.domain.quote import Lift, Quote, Request
 from rfq.domain.rfq import OVER, Rfq, RfqStatus
 from rfq.domain.selection import Selection
-from rfq.domain.values import DeskId, RfqId
+from rfq.domain.values import DeskId, Price, RfqId, Symbol
 from rfq.ports import Idempotency, StreamId
 
 N = TypeVar("N")
+
+_LATEST_MIDS = text("""
+SELECT DISTINCT ON (symbol) symbol, reference FROM (
+  SELECT symbol, reference, market_asked_at AS at FROM requests WHERE market_asked_at >= :since
+  UNION ALL
+  SELECT symbol, reference, market_filled_at FROM fills WHERE market_filled_at >= :since
+) seen ORDER BY symbol, at DESC""")
 
 
 class PostgresRfqReader:
@@ -118,6 +125,12 @@ class PostgresRfqReader:
         """The latest market time of anything recorded: a simulated market that starts again must not go back."""
         async with self._database.reading() as session:
             return (await session.execute(select(func.max(t.EventRow.market_at)))).scalar_one()
+
+    async def latest_mids(self, since: datetime) -> dict[Symbol, Price]:
+        """The last mid on record of each instrument asked for or traded since market time `since`."""
+        async with self._database.reading() as session:
+            found = await session.execute(_LATEST_MIDS, {"since": since})
+            return {Symbol(row.symbol): Price(row.reference) for row in found}
 
     async def _nouns(self, noun: type[N], column: str, of: Any, *order: Any) -> list[N]:
         async with self._database.reading() as session:

@@ -4,7 +4,8 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -38,19 +39,21 @@ from rfq.api.create import create_api, server_config
 from rfq.api.edge import Edge
 from rfq.benchmarks import Benchmarks
 from rfq.clocks import RandomIds, SystemClock
-from rfq.domain.events import Stamped
+from rfq.domain.events import DealersAsked, ModelLoaded, ParentCreated, Stamped
 from rfq.domain.values import RfqId
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
 from rfq.logs import Logs
 from rfq.markets import market
 from rfq.metrics import Metrics
+from rfq.ports import Clock, ControlStore, MarketClock, StreamId
 from rfq.settings import Settings
 
 log = structlog.get_logger()
 
 FLEET = 12
 FLEET_FILE = "fleet.toml"
+LOOK_BACK = timedelta(days=1)
 
 
 class Service:
@@ -83,19 +86,24 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         store = await stack.enter_async_context(PostgresRfqStore.open(database, holder, lease_s=settings.lease_s))
         reader, history = PostgresRfqReader(database), PostgresHistory(database)
         key_store = PostgresKeyStore(database)
-        fleet = keys.of_fleet(data_dir / FLEET_FILE, [t.dealer for t in default_panel(0, FLEET)])
+        fleet: tuple[keys.KeyEntry, ...] = ()
+        if settings.simulated_dealers:
+            fleet = keys.of_fleet(data_dir / FLEET_FILE, [t.dealer for t in default_panel(0, FLEET)])
         if settings.keys_file is not None:
             await keys.declare(key_store, keys.read(settings.keys_file))
         await keys.first_start(key_store, say)
         await keys.declare(key_store, fleet)
 
-        traded = market(settings, clock.now(), await reader.latest_market_time(), ids.new("run"))
+        seen_until = await reader.latest_market_time()
+        mids = await reader.latest_mids(seen_until - LOOK_BACK) if seen_until else {}
+        traded = market(settings, clock.now(), seen_until, mids, ids.new("run"))
         instruments = traded.instruments
         market_clock = AcceleratedMarketClock(anchor=traded.opens_at, speed=settings.simulation_speed)
         socket = ExchangeServer(
             {entry.key: entry.name for entry in fleet}, host=settings.exchange_host, port=settings.exchange_port
         )
-        exchange = ThreadedExchange(traded.core, market_clock, guests=(socket.serving,))
+        guests = (socket.serving,) if settings.simulated_dealers else ()
+        exchange = ThreadedExchange(traded.core, market_clock, guests=guests)
         await stack.enter_async_context(exchange.running())
 
         gateway = WireGateway(
@@ -125,9 +133,15 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         benchmarks = Benchmarks(exchange, controls, clock, market_clock)
         stack.push_async_callback(benchmarks.close)
 
+        before_the_first = ExitStack()
+        if settings.replay_book is not None:  # A recording does not run away before the first block is asked for.
+            before_the_first.enter_context(market_clock.real_time())
+
         def observe(rfq_id: RfqId, stamped: Stamped) -> None:
             metrics.saw(rfq_id, stamped)
             benchmarks.observe(rfq_id, stamped)
+            if isinstance(stamped.event, DealersAsked | ParentCreated):
+                before_the_first.close()
 
         engine = Engine(
             Parts(
@@ -179,11 +193,20 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             stack.callback(keeping.cancel)
             await stack.enter_async_context(_watched(keeping, service))
         await engine.start()
+        await _note_model(controls, predictor.model_version, clock, market_clock)
         stack.push_async_callback(router.close)
         stack.push_async_callback(engine.stop)
         log.info("service up", **settings.shown())
         yield service
         edge.close_streams()
+
+
+async def _note_model(controls: ControlStore, version: str, clock: Clock, market_clock: MarketClock) -> None:
+    """Records which dealer models are in use, whenever they are others than last time."""
+    stream = StreamId("model", "dealers")
+    before = [s.event.version for s in await controls.history(stream) if isinstance(s.event, ModelLoaded)]
+    if before[-1:] != [version]:
+        await controls.record(stream, ModelLoaded("dealers", version), clock.now(), market_clock.now())
 
 
 @asynccontextmanager
@@ -241,4 +264,5 @@ async def _announce(server: uvicorn.Server, service: Service, say: Callable[[str
         await asyncio.sleep(0.05)
     address = server.servers[0].sockets[0].getsockname()
     scheme = "https" if service.settings.tls_cert else "http"
-    say(f"serving {scheme}://{address[0]}:{address[1]} (market data for simulated dealers: {service.exchange_url})")
+    market = f" (market data for simulated dealers: {service.exchange_url})" if service.exchange_url else ""
+    say(f"serving {scheme}://{address[0]}:{address[1]}{market}")

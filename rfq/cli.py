@@ -3,10 +3,13 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from rfq.domain.errors import SottoError
 
@@ -16,6 +19,11 @@ Command = Callable[[argparse.Namespace], int | None]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; returns its exit status."""
     options = _parser().parse_args(arguments)
+    # What is printed is for the user; what is logged goes beside it. The service sets up its own logs.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     run: Command = options.run
     try:
         return run(options) or 0

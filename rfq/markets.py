@@ -16,7 +16,7 @@ from lit_router.venues.lit import LitVenue
 from lit_router.venues.replay import replay_venues
 from lit_router.volume_curve import CONTINUOUS, U_SHAPE, VolumeCurve
 from rfq.domain.errors import BadInput
-from rfq.domain.values import Instrument, Symbol, TradingHours
+from rfq.domain.values import Instrument, Price, Symbol, TradingHours
 from rfq.instruments import directory
 from rfq.settings import Settings
 
@@ -32,11 +32,14 @@ class Market(NamedTuple):
     """How its volume is spread over the day: what VWAP follows."""
 
 
-def market(settings: Settings, now: datetime, seen_until: datetime | None, run: str) -> Market:
+def market(
+    settings: Settings, now: datetime, seen_until: datetime | None, last_mids: Mapping[Symbol, Price], run: str
+) -> Market:
     """Raises BadInput for a recording that cannot be played.
 
-    `seen_until` is the latest market time on record, which a market that starts again must not fall behind; `run` is
-    unique to this start and begins every fill's id.
+    `seen_until` is the latest market time on record, which a market that starts again must not fall behind, and
+    `last_mids` are those it begins from: mark-outs are taken across a restart. `run` is unique to this start and begins
+    every fill's id.
     """
     if settings.replay_book is not None:
         return _recorded(settings, seen_until, run)
@@ -45,7 +48,7 @@ def market(settings: Settings, now: datetime, seen_until: datetime | None, run: 
     # The simulated day begins at the open; one that was begun before goes on from where it stopped.
     opens_at = seen_until or opening(now, next(iter(instruments.values())).hours)
     core = SimulatedExchange(
-        [Listing(*listing) for listing in listings.values()],
+        [Listing(one.instrument, last_mids.get(symbol, one.opening_mid)) for symbol, one in listings.items()],
         seed=settings.simulation_seed,
         opens_at=opens_at,
         name=run,

@@ -90,6 +90,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replay_latency_s: Annotated[float, Meta(ge=0, le=60, description="Time our orders take to the recorded book")] = (
         0.01
     )
+    simulated_dealers: Annotated[
+        bool, Meta(description="Keys for a simulated fleet, and a socket where it sees the market and trades")
+    ] = True
     exchange_host: Annotated[str, Meta(min_length=1, description="Address of the simulated exchange's socket")] = (
         "127.0.0.1"
     )

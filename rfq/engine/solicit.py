@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from rfq.domain import events as ev
 from rfq.domain.auction import rank, silent
+from rfq.domain.errors import MarketUnfit
 from rfq.domain.quote import QuoteStatus, Request, RequestStatus
 from rfq.domain.selection import Selection
 from rfq.domain.values import AuctionId, DealerId, RequestId
+from rfq.engine.accept import arrival_of
 from rfq.engine.choose import improvement_bps, score_panel
 from rfq.engine.sourcing import Sourcing, log
 from rfq.engine.work import begin_residual
@@ -17,6 +19,11 @@ async def open_auction(s: Sourcing) -> None:
     terms = s.rfq.terms
     if s.rfq.cancelling:
         await s.journal.write(ev.RfqCancelled("cancelled before anyone was asked"))
+        return
+    try:
+        arrival_of(s.parts, s.market)
+    except MarketUnfit as unfit:
+        await s.journal.write(ev.RfqRejected(str(unfit)))
         return
     seed = s.random("selection").getrandbits(63)
     selection = await score_panel(s.parts, terms, s.instrument, s.market, seed)

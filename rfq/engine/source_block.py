@@ -17,7 +17,8 @@ STEPS: Mapping[RfqStatus, Callable[[Sourcing], Awaitable[None]]] = {
 }
 """The terminal states have no step: the story ends there."""
 
-LIVE_AUCTION = frozenset({RfqStatus.AUCTIONING, RfqStatus.AWAITING_AWARD})
+AT_REAL_TIME = frozenset({RfqStatus.RECEIVED, RfqStatus.AUCTIONING, RfqStatus.AWAITING_AWARD})
+"""From the arrival on: the market that an RFQ is measured from must not run away before the dealers are asked."""
 
 
 async def source_block(s: Sourcing) -> None:
@@ -28,7 +29,7 @@ async def source_block(s: Sourcing) -> None:
     with contextlib.ExitStack() as at_real_time:
         slowed = False
         while not s.rfq.is_over:
-            live = s.rfq.status in LIVE_AUCTION
+            live = s.rfq.status in AT_REAL_TIME
             if live and not slowed:
                 at_real_time.enter_context(s.parts.market_clock.real_time())
             elif slowed and not live:

@@ -9,7 +9,7 @@ import math
 import os
 import random
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -86,7 +86,8 @@ async def _measure(
     dealers = [keys.KeyEntry(f"bench-dealer-{i}", "dealer", keys.new_key()) for i in range(DEALERS)]
     desks = [keys.KeyEntry(f"bench-desk-{i}", "desk", keys.new_key()) for i in range(DESKS)]
     keys.write(folder / "keys.toml", [*dealers, *desks])
-    async with ChildProcess("-m", "rfq.cli", "serve", environ=_environ(folder, url), log=folder / "service.log") as child:
+    serve = ("-m", "rfq.cli", "serve", "--with-parent")
+    async with ChildProcess(*serve, environ=_environ(folder, url), log=folder / "service.log") as child:
         port = await _port(child)
         bench = BenchDealers()
         desk = BenchDesk("127.0.0.1", port, [e.key for e in desks], bench, [e.name for e in dealers])
@@ -272,7 +273,8 @@ class _Run:
         add("commits_per_rfq", float(spread["commits"]))
         add("events_per_rfq", float(spread["events"]))
         written = await self.connection.fetchrow(
-            "SELECT count(DISTINCT xmin::text) AS commits, count(*) FILTER (WHERE stream_kind <> 'rfq') AS others FROM events"
+            "SELECT count(DISTINCT xmin::text) AS commits, count(*) FILTER (WHERE stream_kind <> 'rfq') AS others"
+            " FROM events"
         )
         add("other_events_per_rfq", written["others"] / count)
         add("writing_transactions_per_rfq", written["commits"] / count)

@@ -8,7 +8,7 @@ import msgspec
 
 from dealers import wire
 from rfq.api.messages import LegBody, RfqBody
-from rfq.domain.errors import OurFault
+from rfq.domain.errors import OurFault, PeerGone
 from rfq.domain.rfq import RequestSide, TellLosers
 from rfq.studies.lean_clients import LeanHttp, LeanSocket
 
@@ -175,7 +175,11 @@ class BenchDesk:
         self._dealers.expect(quantity, sourced)
         try:
             async with asyncio.timeout(ANSWER_S):
-                status, answer = await connection.request(head, payload)
+                try:
+                    status, answer = await connection.request(head, payload)
+                except PeerGone:  # It was idle for long, and closed as we wrote. The same key makes asking again safe.
+                    connection = await LeanHttp.connect(self._host, self._port)
+                    status, answer = await connection.request(head, payload)
                 if status != 201:
                     raise OurFault(f"POST /v1/rfqs was answered {status}: {answer[:300].decode('utf-8', 'replace')}")
                 self._idle.append(connection)

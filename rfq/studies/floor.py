@@ -157,7 +157,8 @@ async def main(url: str, count: int, in_flight: int, *, grouped: bool) -> None:
         used = process_time()
         took_s = await floor.rfqs(count, in_flight)
         used = process_time() - used
-        run = FloorRun(count / took_s, used / count * 1e3, floor.sent / count, floor.received / count, floor.commits / count)
+        frames = floor.sent / count, floor.received / count
+        run = FloorRun(count / took_s, used / count * 1e3, *frames, floor.commits / count)
         print(msgspec.json.encode(run).decode(), flush=True)
     writing.cancel()
 

@@ -56,9 +56,10 @@ class LeanSocket(asyncio.Protocol):
         return line
 
     def send(self, payload: bytes, opcode: int = BINARY) -> None:
-        """Masked, as a client's frames must be, with a mask of zeros: it spares both ends nothing but our time."""
+        """Masked, as a client's frames must be, with a mask of zeros: no time goes into it."""
         size = len(payload)
-        head = bytes((0x80 | opcode, 0x80 | size)) if size < 126 else bytes((0x80 | opcode, 0xFE, size >> 8, size & 255))
+        length = (0x80 | size,) if size < 126 else (0xFE, size >> 8, size & 255)
+        head = bytes((0x80 | opcode, *length))
         self._write(head + b"\0\0\0\0" + payload)
         self.sent += 1
 

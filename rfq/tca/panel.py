@@ -59,9 +59,10 @@ class AuctionReport(Frozen, frozen=True):
     fades: int
     unknown: int
     best: Decimal | None
+    """The best price that traded."""
     cover: Decimal | None
     best_to_cover_bps: float | None
-    """How much worse the best price that did not win was, in bps of arrival."""
+    """How much worse the best price that did not win was, in bps of arrival; below 0 if one was passed over."""
 
 
 class PassedOver(Frozen, frozen=True):

@@ -89,7 +89,7 @@ def _against(r: BlockReport) -> str:
 
 
 def _auctions(r: BlockReport) -> str:
-    rows = [("auction", "asked", "quoted", "declined", "silent", "late", "fades", "best", "cover", "to cover bps")]
+    rows = [("auction", "asked", "quoted", "declined", "silent", "late", "fades", "best won", "cover", "to cover bps")]
     for a in r.auctions:
         rows.append(
             (

@@ -188,3 +188,10 @@ async def test_history_is_paged_in_time_order_and_bounded(
     assert await gathered(database, at(-1)) == whole
     assert [o.request_id for o in whole] == sorted(o.request_id for o in whole) and len(whole) == 12
     assert await gathered(database, at(-1), 7) == whole[-7:]
+
+
+async def test_the_last_mid_of_an_instrument_is_known(database: Database, store: PostgresRfqStore) -> None:
+    await Pen(store, "rfq-1").tell(life_of("rfq-1"))
+    reader = PostgresRfqReader(database)
+    assert set(await reader.latest_mids(at(-1))) == {"ACME"}
+    assert await reader.latest_mids(at(1_000_000)) == {}
