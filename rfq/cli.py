@@ -7,11 +7,14 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from rfq.domain.errors import SottoError
+from rfq.domain.errors import BadInput, SottoError
+
+if TYPE_CHECKING:
+    from ml.dealer_models import DealerModels
 
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -73,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     train_dealers.add_argument("--seed", type=int)
     train_dealers.add_argument("--requests", type=int, help="auctions of the study world")
     train_dealers.add_argument("--out", type=Path, help="folder for the models (default: those in the package)")
+    train_dealers.add_argument("--stored", action="store_true", help="learn from this service's own recorded history")
     train_dealers.set_defaults(run=_train_dealers)
 
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
@@ -153,9 +157,19 @@ def _train_dealers(options: argparse.Namespace) -> None:
     from rfq.studies import dealer_training as training
 
     seed = training.DEFAULT_SEED if options.seed is None else options.seed
+    if options.stored:
+        from rfq import records, settings
+
+        if options.out is None:
+            raise BadInput("--out", None, "is needed with --stored: shipped models are not written over by one's own")
+        models = asyncio.run(records.train(settings.load(), options.out, seed))
+        return _show_models(models)
     requests = training.DEFAULT_REQUESTS if options.requests is None else options.requests
     say(f"training on {requests:,} auctions of the study world, seed {seed}")
-    models = training.train_from_study(options.out, seed, requests)
+    _show_models(training.train_from_study(options.out, seed, requests))
+
+
+def _show_models(models: "DealerModels") -> None:
     for name, value in sorted(models.manifest.metrics.items()):
         say(f"{name:<40} {value:.4f}")
     say(f"saved {models.version}")
@@ -186,7 +200,6 @@ def _dealers_example(_: argparse.Namespace) -> None:
 def _dealers_check(options: argparse.Namespace) -> int:
     from dealers import commands
     from rfq.clocks import RandomIds, SystemClock
-    from rfq.domain.errors import BadInput
     from rfq.instruments import directory
 
     if not options.listen:

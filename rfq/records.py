@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import get_args
 
 from db import audit
@@ -9,10 +11,14 @@ from db.api_keys import PostgresKeyStore
 from db.cluster import default_data_dir
 from db.database import Database
 from db.embedded import EmbeddedPostgres
+from db.history import PostgresHistory
+from ml.dealer_models import DealerModels
 from rfq import keys
 from rfq.domain.errors import BadInput
+from rfq.instruments import directory
 from rfq.ports import Principal, Role
 from rfq.settings import Settings
+from rfq.studies.dealer_training import train_from_history
 
 Say = Callable[[str], None]
 
@@ -74,3 +80,11 @@ async def add_key(settings: Settings, name: str, role: str, say: Say) -> int:
         await PostgresKeyStore(database).add(Principal(name, role), key)  # type: ignore[arg-type]  # Looked at above.
     say(key)
     return 0
+
+
+async def train(settings: Settings, folder: Path, seed: int) -> DealerModels:
+    """Trains the dealer models on all recorded history, saved to `folder`. Raises BadInput if it is too little."""
+    instruments = {symbol: listing.instrument for symbol, listing in directory(settings.instruments).items()}
+    async with opened(settings) as database:
+        begin = datetime(2000, 1, 1, tzinfo=UTC)
+        return await train_from_history(PostgresHistory(database), instruments, begin, folder, seed)
