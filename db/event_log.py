@@ -16,7 +16,7 @@ import structlog
 from db import statements
 from db.database import DOWN, Database
 from db.hash_chain import GENESIS, link
-from db.mapping import Place, Row, rows_of
+from db.mapping import Row, check, rows_of_all
 from rfq.domain import events as ev
 from rfq.domain.errors import Inconsistent, LeaseLost, SottoError, StoreUnavailable, StreamConflict
 from rfq.ports import Idempotency, Lease, StreamId
@@ -30,20 +30,20 @@ _Run: TypeAlias = tuple[StreamId, int]
 
 
 class _Append:
-    """One caller's events, waiting. Its rows are made when it is queued; its hashes when its turn comes."""
+    """One caller's events, waiting. Its rows and its hashes are made when its turn comes."""
 
-    __slots__ = ("done", "events", "key", "lease", "places", "rows", "run", "settled", "stream", "unsure")
+    __slots__ = ("done", "events", "key", "lease", "rows", "run", "settled", "stream", "touched", "unsure")
 
     def __init__(
         self,
         stream: StreamId,
         events: Sequence[ev.Stamped],
-        places: list[Place],
+        touched: Sequence[object],
         lease: Lease | None,
         key: Idempotency | None,
         run: _Run,
     ) -> None:
-        self.stream, self.events, self.places, self.lease, self.key = stream, events, places, lease, key
+        self.stream, self.events, self.touched, self.lease, self.key = stream, events, touched, lease, key
         self.run = run
         self.rows: list[Row] = []
         self.settled = self.unsure = False
@@ -109,7 +109,8 @@ class EventLog:
             if after.sequence != before.sequence + 1:
                 raise Inconsistent(f"{stream}: event {after.sequence} after {before.sequence}")
         run = (stream, lease.epoch if lease else -self._runs.get(stream, 0))
-        item = _Append(stream, events, rows_of(stream.name, events, touched), lease, created_by, run)
+        check(touched)
+        item = _Append(stream, events, touched, lease, created_by, run)
         if not events:
             item.settle()
         elif self._closed:
@@ -130,6 +131,11 @@ class EventLog:
         self._tails.pop(stream, None)
         self._runs[stream] = self._runs.pop(stream, 0) + 1
         _bound(self._runs, self._remembered)
+
+    def end(self, stream: StreamId) -> int | None:
+        """The sequence at which a stream ended when this process last wrote it; None if that is not remembered."""
+        tail = self._tails.get(stream)
+        return tail[0] if tail else None
 
     async def drained(self) -> None:
         """Returns when nothing waits and nothing is being written."""
@@ -236,7 +242,7 @@ class EventLog:
         """Runs the one statement. False: a lease is lost, and nothing of the batch was written."""
         begun = {_lease_row(a.lease) for a in batch if a.lease and a.begins}
         held = {_lease_row(a.lease) for a in batch if a.lease and not a.begins} - begun
-        state = statements.latest(place for item in batch for place in item.places)
+        state = statements.latest(rows_of_all([(item.stream.name, item.events, item.touched) for item in batch]))
         keys = [(k.desk_id, k.key, k.body_digest, k.rfq_id) for a in batch if (k := a.key)]
         arguments = [
             *statements.as_arrays(list(held), 3),

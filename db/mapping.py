@@ -101,49 +101,67 @@ def _of_mark_out(n: MarkOut, _: str) -> Row:
     return n.rfq_id, n.subject, horizon_ms, n.due_at, n.reference, n.mid, n.control_bps
 
 
-_ROW_OF: dict[type, tuple[str, Callable[[Any, str], Row]]] = {
-    Rfq: ("rfqs", _of_rfq),
-    Auction: ("auctions", _of_auction),
-    Request: ("requests", _of_request),
-    Quote: ("quotes", _of_quote),
-    Lift: ("lifts", _of_lift),
-    Fill: ("fills", _of_fill),
-    Parent: ("parents", _of_parent),
-    ParentOrder: ("parents", _of_parent_order),
-    Child: ("children", _of_child),
-    MarkOut: ("mark_outs", _of_mark_out),
+_ROW_OF: dict[type, tuple[str, Callable[[Any], str], Callable[[Any, str], Row]]] = {
+    Rfq: ("rfqs", lambda n: n.rfq_id, _of_rfq),
+    Auction: ("auctions", lambda n: n.auction_id, _of_auction),
+    Request: ("requests", lambda n: n.request_id, _of_request),
+    Quote: ("quotes", lambda n: n.quote_id, _of_quote),
+    Lift: ("lifts", lambda n: n.lift_id, _of_lift),
+    Fill: ("fills", lambda n: n.fill_id, _of_fill),
+    Parent: ("parents", lambda n: n.order.parent_id, _of_parent),
+    ParentOrder: ("parents", lambda n: n.parent_id, _of_parent_order),
+    Child: ("children", lambda n: n.order.child_id, _of_child),
 }
+"""Each noun's table, what it is called within its stream, and its row."""
+
+_ROWS_OF_EVENTS = (Award, Selection, MarkOut)
+"""Their rows, and acknowledgements', come from the events that bring them, wherever else they are named."""
+
+Change: TypeAlias = tuple[str, Iterable[ev.Stamped], Sequence[object]]
+"""What an append brings: the stream's name, its events, and the nouns they touched, later states after earlier ones."""
+
+
+def check(touched: Iterable[object]) -> None:
+    """Raises Inconsistent for a noun that has no table."""
+    for noun in touched:
+        if type(noun) not in _ROW_OF and not isinstance(noun, _ROWS_OF_EVENTS):
+            raise Inconsistent(f"no table holds a {type(noun).__name__}")
 
 
 def rows_of(stream_name: str, events: Iterable[ev.Stamped], touched: Sequence[object]) -> list[Place]:
-    """The state rows that an append changes, latest state last.
+    """The state rows that one append changes: see `rows_of_all`."""
+    return rows_of_all([(stream_name, events, touched)])
 
-    Awards, decisions, mark-outs and acknowledgements are rows of their events, wherever else they are named.
-    Raises Inconsistent for a noun that has no table.
-    """
-    places: list[Place] = []
-    for noun in touched:
-        if isinstance(noun, Award | Selection | MarkOut):
-            continue
-        if type(noun) not in _ROW_OF:
-            raise Inconsistent(f"no table holds a {type(noun).__name__}")
-        table, row_of = _ROW_OF[type(noun)]
-        places.append((table, row_of(noun, stream_name)))
-    for stamped in events:
-        match stamped.event:
-            case ev.AwardDecided(award=award):
-                row = (stream_name, stamped.sequence, award.auction_id, award.residual, to_json(award))
-                places.append(("awards", row))
-            case ev.PanelScored(selection=selection):
-                row = (stream_name, stamped.sequence, _plain(selection.model_version), to_json(selection))
-                places.append(("decisions", row))
-            case ev.MarkOutsTaken(marks=marks):
-                places += [("mark_outs", _of_mark_out(mark, stream_name)) for mark in marks]
-            case ev.TradeAcknowledged(lift_id=lift_id):
-                places.append(("trade_acknowledgements", (lift_id, stream_name)))
-            case _:
-                pass
+
+def rows_of_all(changes: Sequence[Change]) -> list[Place]:
+    """The state rows that appends change together: of each noun its last state, and no row for those before it."""
+    last: dict[tuple[str, str, str], tuple[Callable[[Any, str], Row], object]] = {}
+    for stream_name, _, touched in changes:
+        for noun in touched:
+            if not isinstance(noun, _ROWS_OF_EVENTS):
+                table, name_of, row_of = _ROW_OF[type(noun)]
+                last[table, stream_name, name_of(noun)] = row_of, noun
+    places = [(table, row_of(noun, stream)) for (table, stream, _), (row_of, noun) in last.items()]
+    for stream_name, events, _ in changes:
+        for stamped in events:
+            _of_event(stamped, stream_name, places)
     return places
+
+
+def _of_event(stamped: ev.Stamped, stream_name: str, places: list[Place]) -> None:
+    match stamped.event:
+        case ev.AwardDecided(award=award):
+            row = (stream_name, stamped.sequence, award.auction_id, award.residual, to_json(award))
+            places.append(("awards", row))
+        case ev.PanelScored(selection=selection):
+            row = (stream_name, stamped.sequence, _plain(selection.model_version), to_json(selection))
+            places.append(("decisions", row))
+        case ev.MarkOutsTaken(marks=marks):
+            places += [("mark_outs", _of_mark_out(mark, stream_name)) for mark in marks]
+        case ev.TradeAcknowledged(lift_id=lift_id):
+            places.append(("trade_acknowledgements", (lift_id, stream_name)))
+        case _:
+            pass
 
 
 def mark_out_of(row: MarkOutRow) -> MarkOut:

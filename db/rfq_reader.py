@@ -25,6 +25,8 @@ from rfq.ports import Idempotency, StreamId
 
 N = TypeVar("N")
 
+_IDEMPOTENT = "SELECT body_digest, rfq_id FROM idempotency_keys WHERE desk_id = $1 AND key = $2"
+
 _LATEST_MIDS = text("""
 SELECT DISTINCT ON (symbol) symbol, reference FROM (
   SELECT symbol, reference, market_asked_at AS at FROM requests WHERE market_asked_at >= :since
@@ -110,9 +112,8 @@ class PostgresRfqReader:
         return await read_stream(self._database, StreamId("rfq", rfq_id), after, limit)
 
     async def idempotent(self, desk_id: DeskId, key: str) -> Idempotency | None:
-        async with self._database.reading() as session:
-            row = await session.get(t.IdempotencyRow, (desk_id, key))
-        return Idempotency(desk_id, key, row.body_digest, RfqId(row.rfq_id)) if row else None
+        row = await self._database.lookup(_IDEMPOTENT, desk_id, key)
+        return Idempotency(desk_id, key, row["body_digest"], RfqId(row["rfq_id"])) if row else None
 
     async def open_count(self, desk_id: DeskId) -> int:
         """RFQs of the desk that are not over."""

@@ -15,7 +15,7 @@ from db.event_log import EventLog
 from db.leases import Leases
 from db.tables import EventRow, RfqRow
 from rfq.domain import events as ev
-from rfq.domain.errors import Inconsistent, StreamConflict
+from rfq.domain.errors import Inconsistent, StoreUnavailable, StreamConflict
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.rfq import OVER
 from rfq.domain.values import Price, RfqId, Symbol
@@ -114,11 +114,17 @@ class PostgresRfqStore:
         with store_faults():
             async with asyncio.timeout(10.0), turn:
                 while True:
-                    self._log.forget(stream)
-                    end = await self._end(stream)
-                    with suppress(StreamConflict):
+                    end = self._log.end(stream)
+                    if end is None:
+                        end = await self._end(stream)
+                    try:
                         await self.append(stream, [ev.Stamped(end + 1, event, session_at, market_at)], (), None)
                         return
+                    except StreamConflict:  # Another process was faster.
+                        self._log.forget(stream)
+                    except StoreUnavailable:
+                        self._log.forget(stream)
+                        raise
 
     async def _end(self, stream: StreamId) -> int:
         query = select(func.max(col(EventRow.sequence)))

@@ -13,6 +13,10 @@ from rfq.domain.quote import Lift
 from rfq.domain.values import DealerId, LiftId
 from rfq.ports import Clock, MarketClock, StreamId, Trade
 
+_ACKNOWLEDGED = """
+SELECT dealer_id, EXISTS (SELECT FROM trade_acknowledgements a WHERE a.lift_id = lifts.lift_id) AS acknowledged
+FROM lifts WHERE lift_id = $1"""
+
 
 class PostgresTradeLedger:
     """Confirmed trades are the lifts with a fill; acknowledgements are events of the dealer's own stream."""
@@ -35,12 +39,10 @@ class PostgresTradeLedger:
         return [Trade(lift=from_json(lift, Lift), fill=from_json(fill, Fill)) for lift, fill in found]
 
     async def acknowledge(self, dealer_id: DealerId, lift_id: LiftId) -> None:
-        async with self._database.reading() as session:
-            lift = await session.get(t.LiftRow, lift_id)
-            known = await session.get(t.TradeAcknowledgementRow, lift_id)
-        if lift is None or lift.dealer_id != dealer_id:
+        lift = await self._database.lookup(_ACKNOWLEDGED, lift_id)
+        if lift is None or lift["dealer_id"] != dealer_id:
             raise NotFound("trade", lift_id)
-        if known is None:
+        if not lift["acknowledged"]:
             now, market_now = self._clock.now(), self._market_clock.now()
             event = TradeAcknowledged(lift_id)
             await self._store.append_next(StreamId("dealer", dealer_id), event, now, market_now)

@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 LEDGER_S = 5.0
 """Longest wait for the ledger."""
+AT_ONCE = 32
+"""Pieces of work under way at one time: each waits for a commit, which they can share."""
 PAUSE_S = 1.0
 """Between attempts while the ledger is away."""
 
@@ -57,14 +59,21 @@ class TradeClerk:
             await self._wake.wait()
             self._wake.clear()
             while self._work:
-                try:
-                    async with asyncio.timeout(LEDGER_S):
-                        await self._do(*self._work[0])
-                except (SottoError, TimeoutError, OSError) as error:
-                    log.warning("trade ledger unavailable", why=str(error) or type(error).__name__)
+                now = [self._work.popleft() for _ in range(min(AT_ONCE, len(self._work)))]
+                done = await asyncio.gather(*(self._done(*one) for one in now))
+                left = [one for one, is_done in zip(now, done, strict=True) if not is_done]
+                self._work.extendleft(reversed(left))
+                if left:
                     await self._clock.sleep_until(self._clock.now() + timedelta(seconds=PAUSE_S))
-                else:
-                    self._work.popleft()
+
+    async def _done(self, dealer_id: DealerId, lift_id: LiftId | None) -> bool:
+        try:
+            async with asyncio.timeout(LEDGER_S):
+                await self._do(dealer_id, lift_id)
+        except (SottoError, TimeoutError, OSError) as error:
+            log.warning("trade ledger unavailable", why=str(error) or type(error).__name__)
+            return False
+        return True
 
     async def _do(self, dealer_id: DealerId, lift_id: LiftId | None) -> None:
         if self._ledger is None:

@@ -81,9 +81,11 @@ class AcceleratedMarketClock:
 
     def _rebase(self, change: int) -> None:
         with self._lock:
+            before = self.rate
             self._market, self._since = self._now(), self._elapsed_s()
             self._open += change
-            waiting = list(self._waiting)
+            # Nobody is woken for an auction more or less beside others: the rate stays what it is.
+            waiting = list(self._waiting) if self.rate != before else []
         for loop, event in waiting:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)

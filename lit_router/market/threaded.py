@@ -2,11 +2,12 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lit_router.market.clock import AcceleratedMarketClock
 from lit_router.market.matching_core import MatchingCore
@@ -16,6 +17,7 @@ from rfq.domain.values import Symbol
 from rfq.ports import MarketClock, MarketView
 
 T = TypeVar("T")
+_Asked = tuple[Callable[[MatchingCore], Any], "asyncio.Future[Any]"]
 LEAD = timedelta(seconds=10)
 """How far an accelerated clock may be ahead of the market that has been played: on a busy machine it slows down."""
 MOST_WAITING = 10_000
@@ -46,6 +48,8 @@ class ThreadedExchange(RunningExchange):
         self._views: dict[Symbol, MarketView] = {symbol: core.view(symbol) for symbol in core.symbols()}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self._asked: dict[asyncio.AbstractEventLoop, list[_Asked]] = {}
+        """Questions of each caller's loop that cross over at the end of its turn."""
         self._waiting = 0
         self._lock = threading.Lock()
         self.fault: BaseException | None = None
@@ -120,25 +124,51 @@ class ThreadedExchange(RunningExchange):
             self.fault = fault
 
     async def ask(self, question: Callable[[MatchingCore], T]) -> T:
-        answer: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-        def act(core: MatchingCore) -> None:
-            if not answer.set_running_or_notify_cancel():
-                return
-            try:
-                answer.set_result(question(core))
-            except Exception as refusal:
-                answer.set_exception(refusal)
-
-        self.post(act)
+        """Questions asked in the same turn of the caller's loop cross to the exchange's thread and back together."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        asked = self._asked.setdefault(loop, [])
+        asked.append((question, answer))
+        if len(asked) == 1:
+            loop.call_soon(self._send_questions, loop)
         try:
             async with asyncio.timeout(self._answer_s):
-                return await asyncio.wrap_future(answer)
+                return await answer
         except TimeoutError:
             raise PeerGone("the exchange does not answer") from None
+
+    def _send_questions(self, loop: asyncio.AbstractEventLoop) -> None:
+        asked = self._asked.pop(loop)
+
+        def act(core: MatchingCore) -> None:
+            found = [(answer, *_answered(question, core)) for question, answer in asked]
+            with contextlib.suppress(RuntimeError):  # Whoever asked has closed its loop since.
+                loop.call_soon_threadsafe(_hand_over, found)
+
+        try:
+            self.post(act)
+        except PeerGone as gone:
+            _hand_over([(answer, None, gone) for _, answer in asked])
 
     def view(self, symbol: Symbol) -> MarketView:
         try:
             return self._views[symbol]
         except KeyError:
             raise NotFound("market", symbol) from None
+
+
+def _answered(question: Callable[[MatchingCore], Any], core: MatchingCore) -> tuple[object, Exception | None]:
+    try:
+        return question(core), None
+    except Exception as refusal:
+        return None, refusal
+
+
+def _hand_over(found: Sequence[tuple["asyncio.Future[Any]", object, Exception | None]]) -> None:
+    for answer, value, refusal in found:
+        if answer.done():
+            continue  # Nobody waits any more.
+        if refusal is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(refusal)

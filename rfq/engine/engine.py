@@ -53,6 +53,10 @@ class Engine:
         self._started, self._stored = False, True
         self._live: dict[RfqId, Sourcing] = {}
         self._stuck: set[RfqId] = set()
+        self._beginning: set[RfqId] = set()
+        """Being recorded, and about to be live."""
+        self._just_over: set[RfqId] = set()
+        """Over, and known to the store as such, since the last look for what nobody owns."""
         self._accepting = Accepting(parts, self.controls, self.mark_outs, self._live, self._received)
         self._cancels: dict[RfqId, str] = {}
         """Who has asked to cancel what; kept until it is over, should the store fail before it is recorded."""
@@ -110,8 +114,10 @@ class Engine:
 
     async def _take_over(self) -> None:
         taken: set[RfqId] = set()
+        self._just_over.clear()
         for rfq_id in await self.parts.store.unfinished():
-            if rfq_id in self._live or rfq_id in self._stuck:
+            # What the store says is some moments old: our own may have begun or ended since.
+            if rfq_id in self._live or rfq_id in self._stuck or rfq_id in self._beginning or rfq_id in self._just_over:
                 continue
             try:
                 s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
@@ -138,9 +144,13 @@ class Engine:
     async def _received(self, rfq_id: RfqId, event: ev.RfqReceived, created_by: Idempotency) -> None:
         """Records a new RFQ and begins its story."""
         s = Sourcing(self.parts, Block(), self.parts.store.first_lease(rfq_id), self._changed)
-        await s.journal.write(event, created_by=created_by)
-        self.mark_outs.begin(rfq_id)
-        self._begin(s)
+        self._beginning.add(rfq_id)
+        try:
+            await s.journal.write(event, created_by=created_by)
+            self.mark_outs.begin(rfq_id)
+            self._begin(s)
+        finally:
+            self._beginning.discard(rfq_id)
 
     def _begin(self, s: Sourcing) -> None:
         rfq_id = s.rfq.rfq_id
@@ -178,6 +188,8 @@ class Engine:
 
     def _forget(self, s: Sourcing) -> None:
         self._live.pop(s.rfq.rfq_id, None)
+        if s.rfq.is_over and s.journal.broken is None:
+            self._just_over.add(s.rfq.rfq_id)
         if s.rfq.is_over:
             self._cancels.pop(s.rfq.rfq_id, None)
         self.listening.forget(s)

@@ -18,6 +18,9 @@ from rfq.ports import Clock, MarketClock, MarketData, RfqStore, StreamId
 RESTORED = timedelta(days=7)
 """Market time for which unfinished mark-outs are looked up after a restart: a long weekend and more."""
 
+BEAT_S = 0.2
+"""Session seconds between takings: those that fall due meanwhile are taken, asked for and written together."""
+
 MOST_WAITING = 200_000
 """Groups waiting at one time. At that, `full` says that no new RFQ should be taken."""
 
@@ -83,16 +86,20 @@ class MarkOuts:
             ready: list[Group] = []
             while self._due and self._due[0][0] <= now and len(ready) < 500:
                 ready.append(heapq.heappop(self._due)[2])
-            if not await self._take(ready):
-                await self._clock.sleep_until(self._clock.now() + timedelta(seconds=1))
+            pause_s = BEAT_S if await self._take(ready) else 1.0
+            await self._clock.sleep_until(self._clock.now() + timedelta(seconds=pause_s))
 
     async def _take(self, groups: Sequence[Group]) -> bool:
         """False if some could not be stored: they are due again."""
         writes: list[tuple[Group, asyncio.Future[None]]] = []
         taken = True
-        for group in groups:
+        # Asked for all together: the market answers them in one go.
+        found = await asyncio.gather(*map(self._marks, groups), return_exceptions=True)
+        for group, marks in zip(groups, found, strict=True):
             try:
-                writes.append((group, await self._append(group.rfq_id, await self._marks(group))))
+                if isinstance(marks, BaseException):
+                    raise marks
+                writes.append((group, await self._append(group.rfq_id, marks)))
             except SottoError as error:
                 self._again(group, error)
                 taken = False
