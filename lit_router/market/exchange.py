@@ -132,17 +132,7 @@ class SimulatedExchange(LitMatching):
             for pool in listed.pools.values():
                 orders += pool.orders()
             resting |= {(order.participant, order.order_id): order for order in orders}
-        twin._entries = {
-            key: Entry(
-                entry.ticket,
-                resting.get(key) or entry.order.copy(),
-                entry.state,
-                entry.reason,
-                list(entry.executions),
-            )
-            for key, entry in self._entries.items()
-            if entry.ticket.symbol in twin._listed
-        }
+        twin._entries = self._entries_for(twin._listed, resting)
         return twin
 
     def _book(self, symbol: Symbol) -> QueueReactiveBook | None:

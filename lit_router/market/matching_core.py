@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -190,6 +190,22 @@ class MatchingCore(ABC):
         self._tell(participant, status)
 
     # --- for the cores --------------------------------------------------------------------------------------------
+
+    def _entries_for(
+        self, symbols: Collection[Symbol], resting: Mapping[tuple[str, str], OwnOrder]
+    ) -> dict[tuple[str, str], Entry]:
+        """Entries of a twin that lists `symbols`: of `resting` orders the twin's own copies, of others new ones."""
+        return {
+            key: Entry(
+                entry.ticket,
+                resting.get(key) or entry.order.copy(),
+                entry.state,
+                entry.reason,
+                list(entry.executions),
+            )
+            for key, entry in self._entries.items()
+            if entry.ticket.symbol in symbols
+        }
 
     def _tell(self, participant: str, report: AnyReport) -> None:
         sink = self._sinks.get(participant)

@@ -106,17 +106,7 @@ class RecordedExchange(LitMatching):
             queues = (*book.bids.values(), *book.asks.values())
             for order in (*(order for queue in queues for order in queue.orders), *book.hidden):
                 resting[order.participant, order.order_id] = order
-        twin._entries = {
-            key: Entry(
-                entry.ticket,
-                resting.get(key) or entry.order.copy(),
-                entry.state,
-                entry.reason,
-                list(entry.executions),
-            )
-            for key, entry in self._entries.items()
-            if entry.ticket.symbol in twin._books
-        }
+        twin._entries = self._entries_for(twin._books, resting)
         return twin
 
     def _book(self, symbol: Symbol) -> RecordedBook | None:
