@@ -54,17 +54,30 @@ class TradeClerk:
         self._wake.set()
 
     async def run(self) -> None:
-        """Works until cancelled. What fails for want of the ledger is tried again, in order."""
+        """Works until cancelled, for every dealer in order. What fails for want of the ledger is tried again."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._work:
                 now = [self._work.popleft() for _ in range(min(AT_ONCE, len(self._work)))]
-                done = await asyncio.gather(*(self._done(*one) for one in now))
-                left = [one for one, is_done in zip(now, done, strict=True) if not is_done]
+                # One dealer's one after the other: else a trade is read as open while its acknowledgement is written.
+                mine: dict[DealerId, list[LiftId | None]] = {}
+                for dealer_id, lift_id in now:
+                    mine.setdefault(dealer_id, []).append(lift_id)
+                done = await asyncio.gather(*(self._all_done(*one) for one in mine.items()))
+                left = [one for undone in done for one in undone]
                 self._work.extendleft(reversed(left))
                 if left:
                     await self._clock.sleep_until(self._clock.now() + timedelta(seconds=PAUSE_S))
+
+    async def _all_done(
+        self, dealer_id: DealerId, lift_ids: list[LiftId | None]
+    ) -> list[tuple[DealerId, LiftId | None]]:
+        """Does one dealer's work in order, up to the first failure; returns what is left."""
+        for i, lift_id in enumerate(lift_ids):
+            if not await self._done(dealer_id, lift_id):
+                return [(dealer_id, left) for left in lift_ids[i:]]
+        return []
 
     async def _done(self, dealer_id: DealerId, lift_id: LiftId | None) -> bool:
         try:

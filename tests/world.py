@@ -1,5 +1,6 @@
 """What outlives a service in tests: time, the market, venues and dealers with memories of their own."""
 
+from datetime import datetime
 from typing import Any
 
 from order_floor import ASK, BID, HandMarket, HandVenue
@@ -12,7 +13,8 @@ from lit_router.ports import ReportKind
 from rfq.domain.events import NoticeKind
 from rfq.domain.fill import Where
 from rfq.domain.quote import QuoteSide
-from rfq.domain.values import ChildId, LiftId, Price, Quantity
+from rfq.domain.values import ChildId, LiftId, Price, Quantity, Symbol
+from rfq.ports import MarketClock
 
 MID = Price((BID + ASK) // 2)
 BLOCK = 10_000
@@ -21,6 +23,23 @@ BLOCK = 10_000
 def side_of(price: int, quantity: int = BLOCK, minimum: int = 0) -> QuoteSide:
     """One side of a quote."""
     return QuoteSide(Price(price), Quantity(quantity), Quantity(minimum))
+
+
+class FloorMarket(HandMarket):
+    """A HandMarket that remembers what its mid was, however late it is asked."""
+
+    def __init__(self, clock: MarketClock) -> None:
+        self._mids: list[tuple[datetime, Price | None]] = []
+        super().__init__(clock)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name in ("bid", "ask") and hasattr(self, "ask"):
+            mid = None if self.bid is None or self.ask is None else Price((self.bid + self.ask) // 2)
+            self._mids.append((self._clock.now(), mid))
+
+    async def mid_at(self, symbol: Symbol, at: datetime) -> Price | None:
+        return next((mid for since, mid in reversed(self._mids) if since <= at), None)
 
 
 class FloorVenue(HandVenue):
@@ -47,7 +66,7 @@ class World:
 
     def __init__(self, clock: VirtualClock, market_clock: VirtualMarketClock) -> None:
         self.clock, self.market_clock = clock, market_clock
-        self.market = HandMarket(market_clock)
+        self.market = FloorMarket(market_clock)
         self.lit = FloorVenue("lit", Where.LIT, self.market, market_clock)
         self.dark = FloorVenue("dark", Where.DARK, self.market, market_clock)
         self.dealers: dict[str, ScriptedTrader] = {}
