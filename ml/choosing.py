@@ -1,14 +1,16 @@
 """From a request to a decision that can be stored and explained: forecast, greedy path, draw, scores."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ml.dealer_models import DealerModels, Forecast
+from ml.dealer_models import Asking, DealerModels, Forecast
 from ml.expected_cost import BlockTerms, ExpectedCost, default_rest, rest_cost
 from ml.memory import PanelMemory
 from ml.outcomes import RequestFacts, facts_of
-from ml.selection import Bounds, Exploration, Path, choose, greedy
+from ml.selection import Bounds, Choice, Exploration, Path, choose, greedy
 from rfq.domain.selection import QUANTILES, DealerScore, Selection
 from rfq.domain.values import DealerId
 from rfq.ports import SelectionRequest
@@ -33,59 +35,102 @@ class Chooser:
 
     def select(self, request: SelectionRequest, memory: PanelMemory, notes: tuple[str, ...] = ()) -> Selection:
         """Ranks the panel and draws whom to ask; the same request and memory give the same answer."""
+        return self.select_all([(request, notes)], memory)[0]
+
+    def select_all(
+        self, requests: Sequence[tuple[SelectionRequest, tuple[str, ...]]], memory: PanelMemory
+    ) -> list[Selection]:
+        """The same for several requests with their notes, at less cost, and each answered as it would be alone."""
+        considered = [self._consider(request, notes) for request, notes in requests]
+        askable = [c for c in considered if c.most]
+        decisions: dict[int, Selection] = {}
+        if askable:
+            forecasts = self._models.forecasts([Asking(c.facts, c.dealers, _counts(c.most)) for c in askable], memory)
+            decided = [self._decide(c, forecast) for c, forecast in zip(askable, forecasts, strict=True)]
+            reasons = self._models.all_reasons([c.facts for c in askable], [d.forecast.x[d.at] for d in decided])
+            for c, decision, why in zip(askable, decided, reasons, strict=True):
+                decisions[id(c)] = self._selection(c, decision, why)
+        return [decisions.get(id(c)) or self._nobody(c) for c in considered]
+
+    def _consider(self, request: SelectionRequest, notes: tuple[str, ...]) -> "_Considered":
         terms, facts = request.terms, facts_of(request)
         dealers = tuple(d for d in request.panel if d not in terms.exclude)
-        least_share = terms.least_at_quotes / terms.leg.quantity
         if request.residual is not None:
             rest = rest_cost(request.residual)
         else:
             rest = default_rest(facts.size, facts.volatility_bps, facts.spread_bps)
             notes = (*notes, "no residual is worked: lots not filled are priced as if worked over a day")
-        most = min(terms.max_dealers, len(dealers))
         include = tuple(dealers.index(d) for d in dict.fromkeys(terms.include) if d in dealers)
         absent = [d for d in terms.include if d not in dealers]
         if absent:
             notes = (*notes, f"asked for and not reachable: {', '.join(sorted(absent))}")
-        if not most:
-            return Selection((), (), {}, (float(rest[-1]),), self.version, request.seed, notes=notes)
+        return _Considered(request, facts, dealers, rest, min(terms.max_dealers, len(dealers)), include, notes)
 
-        rng = np.random.default_rng(request.seed)
-        forecast = self._models.forecast(facts, dealers, memory, _counts(most))
-        block = BlockTerms(size=facts.size, least_share=least_share, max_winners=terms.max_winners)
-        cost = ExpectedCost(forecast, block, rest, rng)
-        everyone = range(len(dealers))
-        path = greedy(cost, everyone, most, include)
-        bounds = Bounds(least=min(max(terms.min_dealers, self._at_least), most), most=most, include=include)
-        choice = choose(path, everyone, bounds, self._exploration, rng)
-        order = (*path.order, *_others(cost, everyone, path))
-        return Selection(
-            ranking=self._scores(facts, forecast, order, len(choice.chosen)),
-            chosen=tuple(dealers[i] for i in choice.chosen),
-            propensities={d: float(choice.propensities[i]) for i, d in enumerate(dealers)},
-            curve_bps=path.curve_bps,
-            model_version=self.version,
-            seed=request.seed,
-            explored=tuple(dealers[i] for i in choice.explored),
-            notes=notes,
-        )
-
-    def _scores(
-        self, facts: RequestFacts, forecast: Forecast, order: Sequence[int], asked: int
-    ) -> tuple[DealerScore, ...]:
+    def _decide(self, c: "_Considered", forecast: Forecast) -> "_Decision":
+        terms, rng = c.request.terms, np.random.default_rng(c.request.seed)
+        least_share = terms.least_at_quotes / terms.leg.quantity
+        block = BlockTerms(size=c.facts.size, least_share=least_share, max_winners=terms.max_winners)
+        cost = ExpectedCost(forecast, block, c.rest, rng)
+        everyone = range(len(c.dealers))
+        path = greedy(cost, everyone, c.most, c.include)
+        least = min(max(terms.min_dealers, self._at_least), c.most)
+        choice = choose(path, everyone, Bounds(least, c.most, c.include), self._exploration, rng)
+        asked = len(choice.chosen)
         at = min(range(len(forecast.asked)), key=lambda i: abs(forecast.asked[i] - asked))
-        reasons = self._models.reasons(facts, forecast.x[at])
-        return tuple(
+        return _Decision(forecast, path, choice, (*path.order, *_others(cost, everyone, path)), at)
+
+    def _selection(self, c: "_Considered", d: "_Decision", reasons: Sequence[dict[str, float]]) -> Selection:
+        forecast, at = d.forecast, d.at
+        response, costs = forecast.response[at].tolist(), forecast.cost_bps[at].tolist()
+        leakage, fade = forecast.leakage_bps[at].tolist(), forecast.fade.tolist()
+        ranking = tuple(
             DealerScore(
-                dealer_id=forecast.dealers[i],
-                response_probability=float(forecast.response[at, i]),
-                quote_cost_bps=tuple(float(q) for q in forecast.cost_bps[at, i]),
-                leakage_bps=float(forecast.leakage_bps[at, i]),
-                fade_probability=float(forecast.fade[i]),
+                dealer_id=c.dealers[i],
+                response_probability=response[i],
+                quote_cost_bps=tuple(costs[i]),
+                leakage_bps=leakage[i],
+                fade_probability=fade[i],
                 reasons=reasons[i],
                 fallback="" if forecast.seen[i] else "not asked within the lookback: the panel's average, widened",
             )
-            for i in order
+            for i in d.order
         )
+        return Selection(
+            ranking=ranking,
+            chosen=tuple(c.dealers[i] for i in d.choice.chosen),
+            propensities=dict(zip(c.dealers, d.choice.propensities.tolist(), strict=True)),
+            curve_bps=d.path.curve_bps,
+            model_version=self.version,
+            seed=c.request.seed,
+            explored=tuple(c.dealers[i] for i in d.choice.explored),
+            notes=c.notes,
+        )
+
+    def _nobody(self, c: "_Considered") -> Selection:
+        return Selection((), (), {}, (float(c.rest[-1]),), self.version, c.request.seed, notes=c.notes)
+
+
+class _Considered(NamedTuple):
+    """One request as it is decided on."""
+
+    request: SelectionRequest
+    facts: RequestFacts
+    dealers: tuple[DealerId, ...]
+    rest: NDArray[np.float64]
+    most: int
+    """The most that can be asked: 0 where nobody is there."""
+    include: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+class _Decision(NamedTuple):
+    forecast: Forecast
+    path: Path
+    choice: Choice
+    order: tuple[int, ...]
+    """Everyone, best first."""
+    at: int
+    """Index of the forecast for the number asked."""
 
 
 def prior_selection(request: SelectionRequest, notes: tuple[str, ...]) -> Selection:

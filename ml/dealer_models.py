@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ml import registry
 from ml.features import FEATURES, features, schema_hash
 from ml.leakage import Leakage, leak_scale_bps
-from ml.memory import PanelMemory, reference_cost_bps
+from ml.memory import DealerState, PanelMemory, reference_cost_bps
 from ml.outcomes import RequestFacts
 from ml.quote_model import Margin, relative_quantiles
 from ml.registry import Manifest
@@ -45,6 +45,14 @@ class Forecast(msgspec.Struct, frozen=True):
     seen: NDArray[np.bool_]
     """Whether the dealer was asked within the lookback, (D,)."""
     x: NDArray[np.float32]
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """What a forecast is wanted of: a request, the dealers, and the numbers asked to be considered."""
+
+    facts: RequestFacts
+    dealers: Sequence[DealerId]
+    asked: Sequence[int]
 
 
 class DealerModels:
@@ -92,23 +100,46 @@ class DealerModels:
         self, facts: RequestFacts, dealers: Sequence[DealerId], memory: PanelMemory, asked: Sequence[int]
     ) -> Forecast:
         """One batched prediction per model for every dealer and every number asked."""
-        matrix, state = features(facts, dealers, memory, asked)
-        shape = matrix.shape[:2]
-        flat = matrix.reshape(-1, len(FEATURES))
-        cost = relative_quantiles(self._quote, self._margin, flat) * reference_cost_bps(facts)
-        cost = cost.reshape(*shape, len(QUANTILES))
+        return self.forecasts([Asking(facts, dealers, asked)], memory)[0]
+
+    def forecasts(self, askings: Sequence["Asking"], memory: PanelMemory) -> list[Forecast]:
+        """The same for several requests at once, each as it would be alone: calling a model costs more than a row."""
+        made = [features(a.facts, a.dealers, memory, a.asked) for a in askings]
+        flat = np.concatenate([matrix.reshape(-1, len(FEATURES)) for matrix, _ in made])
+        cost = relative_quantiles(self._quote, self._margin, flat)
+        response = response_probability(self._response, flat)
+        bend = np.zeros(len(flat))
+        if self._leakage_trees is not None:
+            bend = np.asarray(self._leakage_trees.inplace_predict(flat), dtype=np.float64)
+        found: list[Forecast] = []
+        first = 0
+        for asking, (matrix, state) in zip(askings, made, strict=True):
+            rows = slice(first, first := first + matrix.shape[0] * matrix.shape[1])
+            found.append(self._forecast(asking, matrix, state, cost[rows], response[rows], bend[rows]))
+        return found
+
+    def _forecast(
+        self,
+        asking: "Asking",
+        matrix: NDArray[np.float32],
+        state: DealerState,
+        cost: Array,
+        response: Array,
+        bend: Array,
+    ) -> Forecast:
+        facts, dealers, shape = asking.facts, asking.dealers, matrix.shape[:2]
+        cost = (cost * reference_cost_bps(facts)).reshape(*shape, len(QUANTILES))
         middle = cost[:, :, MEDIAN : MEDIAN + 1]
         # The keen side stays: widening it as well would make every newcomer look like the best quote of the set.
         doubted = middle + np.where(cost > middle, UNSEEN_WIDENING, 1.0) * (cost - middle)
         cost = np.where(state.seen[None, :, None], cost, doubted)
         leakage = np.broadcast_to(self.leakage.expected_bps(facts, dealers), shape)
         if self._leakage_trees is not None:
-            bend = np.asarray(self._leakage_trees.inplace_predict(flat), dtype=np.float64).reshape(shape)
-            leakage = np.maximum(0.0, leakage + bend * leak_scale_bps(facts))
+            leakage = np.maximum(0.0, leakage + bend.reshape(shape) * leak_scale_bps(facts))
         return Forecast(
             dealers=tuple(dealers),
-            asked=tuple(asked),
-            response=response_probability(self._response, flat).reshape(shape),
+            asked=tuple(asking.asked),
+            response=response.reshape(shape),
             cost_bps=cost,
             leakage_bps=leakage,
             fade=state.fade_rate,
@@ -123,12 +154,23 @@ class DealerModels:
         The margin's share is exact; the trees' is XGBoost's approximate contribution for the median quantile:
         a fifth of the time of exact Shapley values, and it adds up to the same prediction.
         """
+        return self.all_reasons([facts], [x], most)[0]
+
+    def all_reasons(
+        self, facts: Sequence[RequestFacts], x: Sequence[NDArray[np.float32]], most: int = 5
+    ) -> list[list[dict[str, float]]]:
+        """The same for several requests at once: one matrix for each."""
         # One thread here too: building a matrix on all cores spins for tens of milliseconds on a busy machine.
-        found = self._quote.predict(xgb.DMatrix(x, nthread=1), pred_contribs=True, approx_contribs=True)
-        trees = np.asarray(found, dtype=np.float64).reshape(len(x), len(QUANTILES), len(FEATURES) + 1)
-        moved = self._margin.contributions(x) + trees[:, MEDIAN, :-1]
-        moved *= reference_cost_bps(facts)
+        flat = np.concatenate(x)
+        found = self._quote.predict(xgb.DMatrix(flat, nthread=1), pred_contribs=True, approx_contribs=True)
+        trees = np.asarray(found, dtype=np.float64).reshape(len(flat), len(QUANTILES), len(FEATURES) + 1)
+        moved = self._margin.contributions(flat) + trees[:, MEDIAN, :-1]
+        moved *= np.repeat([reference_cost_bps(f) for f in facts], [len(rows) for rows in x])[:, None]
         largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
-        return [
-            {FEATURES[j]: round(float(row[j]), 3) for j in order} for row, order in zip(moved, largest, strict=True)
+        moved = np.take_along_axis(moved, largest, axis=1).tolist()
+        told = [
+            {FEATURES[j]: round(value, 3) for j, value in zip(order, row, strict=True)}
+            for order, row in zip(largest.tolist(), moved, strict=True)
         ]
+        ends = np.cumsum([len(rows) for rows in x]).tolist()
+        return [told[end - len(rows) : end] for end, rows in zip(ends, x, strict=True)]

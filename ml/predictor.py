@@ -11,8 +11,9 @@ import xgboost as xgb
 
 from ml.choosing import Chooser, prior_selection
 from ml.memory import LOOKBACK_S, PanelMemory
+from ml.model_process import ModelProcess
 from ml.outcomes import SETTLE_S, auctions
-from rfq.domain.errors import StoreUnavailable
+from rfq.domain.errors import OurFault, StoreUnavailable
 from rfq.domain.selection import Selection
 from rfq.domain.values import Instrument, RequestId, Symbol
 from rfq.ports import Clock, DealerOutcome, HistoryReader, SelectionRequest
@@ -32,7 +33,7 @@ class PanelPredictor:
 
     def __init__(
         self,
-        chooser: Chooser,
+        chooser: Chooser | ModelProcess,
         history: HistoryReader,
         instruments: Mapping[Symbol, Instrument],
         clock: Clock,
@@ -40,7 +41,10 @@ class PanelPredictor:
         refresh_s: float = 60.0,
         deadline_s: float = 2.0,
     ) -> None:
-        """`executor` None predicts inline (some milliseconds): for tests whose time is virtual."""
+        """A Chooser is called in `executor`, inline (some milliseconds) without one: for tests whose time is virtual.
+
+        A ModelProcess has its own; memories are then made in `executor`.
+        """
         self._chooser, self._history, self._instruments = chooser, history, instruments
         self._clock, self._executor = clock, executor
         self._refresh = dt.timedelta(seconds=refresh_s)
@@ -64,10 +68,12 @@ class PanelPredictor:
         try:
             async with asyncio.timeout(self._deadline_s):
                 memory = await self._fresh_memory(request.at, notes)
+                if isinstance(self._chooser, ModelProcess):
+                    return await self._chooser.select(request, tuple(notes))
                 return await self._run(self._chooser.select, request, memory, tuple(notes))
         except TimeoutError:
             late = f"models took over {self._deadline_s} s: chosen by priors"
-        except xgb.core.XGBoostError as broken:
+        except (xgb.core.XGBoostError, OurFault) as broken:
             late = f"models failed: chosen by priors ({str(broken).splitlines()[0]})"
         log.error("dealers.chosen_by_priors", symbol=request.instrument.symbol, reason=late)
         return prior_selection(request, (*notes, late))
@@ -109,6 +115,8 @@ class PanelPredictor:
             del rows[next(iter(rows))]
         self._rows = rows
         self._memory = await self._run(self._remember, list(rows.values()), market_now)
+        if isinstance(self._chooser, ModelProcess):
+            self._chooser.remember(self._memory)
         self._read_at = self._clock.now()
 
     def _remember(self, rows: list[DealerOutcome], market_now: dt.datetime) -> PanelMemory:

@@ -1,7 +1,6 @@
 """One RFQ while it is alive: its block, its pen, and a way to wait for what others do to it."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -55,7 +54,8 @@ class Sourcing:
         self._on_change(self, events)
 
     def _became_durable(self) -> None:
-        self.changed.set()
+        if self.journal.broken is not None:
+            self.changed.set()  # The block is as it was, but its story cannot go on.
         self._on_change(self, ())
 
     @property
@@ -94,24 +94,26 @@ class Sourcing:
         Raises what broke the journal.
         """
         drained = False
-        while True:
-            if self.journal.broken is not None:
-                raise self.journal.broken
-            if condition():
-                return True
-            self.changed.clear()
-            if deadline is None:
-                await self.changed.wait()
-                continue
-            left = (deadline - self.now()).total_seconds()
-            if left > 0:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await self.changed.wait()
-            elif drained:
-                return False
-            else:
-                # What has already arrived is taken in before the deadline is called: stamps decide, not scheduling.
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                drained = True
+        alarm: asyncio.TimerHandle | None = None
+        try:
+            while True:
+                if self.journal.broken is not None:
+                    raise self.journal.broken
+                if condition():
+                    return True
+                self.changed.clear()
+                left = None if deadline is None else (deadline - self.now()).total_seconds()
+                if left is None or left > 0:
+                    if left is not None and (alarm is None or alarm.when() <= asyncio.get_running_loop().time()):
+                        alarm = asyncio.get_running_loop().call_later(left, self.changed.set)
+                    await self.changed.wait()
+                elif drained:
+                    return False
+                else:
+                    # What has already arrived is taken in before the deadline is called: stamps decide, not scheduling.
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                    drained = True
+        finally:
+            if alarm is not None:
+                alarm.cancel()
