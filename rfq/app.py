@@ -1,16 +1,12 @@
 """The service, wired: the only place where everything meets. `running(settings)` is all of it; `serve` runs it."""
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import structlog
-import uvicorn
-import uvloop
 from prometheus_client import CollectorRegistry
 
 from db.api_keys import PostgresKeyStore
@@ -30,12 +26,10 @@ from lit_router.market.clock import AcceleratedMarketClock
 from lit_router.market.server import ExchangeServer
 from lit_router.market.threaded import ThreadedExchange
 from lit_router.router import OrderRouter
-from ml.choosing import Chooser
-from ml.dealer_models import DealerModels
+from ml.model_process import ModelProcess
 from ml.predictor import PanelPredictor
 from ml.residual_cost import SquareRootResidual
 from rfq import keys
-from rfq.api.create import create_api, server_config
 from rfq.api.edge import Edge
 from rfq.benchmarks import Benchmarks
 from rfq.clocks import RandomIds, SystemClock
@@ -43,7 +37,6 @@ from rfq.domain.events import DealersAsked, ModelLoaded, ParentCreated, Stamped
 from rfq.domain.values import RfqId
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
-from rfq.logs import Logs
 from rfq.markets import market
 from rfq.metrics import Metrics
 from rfq.ports import Clock, ControlStore, MarketClock, StreamId
@@ -124,9 +117,8 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         )
         thinking = ThreadPoolExecutor(1, thread_name_prefix="models")
         stack.callback(thinking.shutdown, wait=False, cancel_futures=True)
-        predictor = PanelPredictor(
-            Chooser(DealerModels.load(settings.models_dir)), history, instruments, clock, thinking
-        )
+        models = await stack.enter_async_context(ModelProcess(settings.models_dir))
+        predictor = PanelPredictor(models, history, instruments, clock, thinking)
         stack.push_async_callback(predictor.close)
         await predictor.start(market_clock.now())
         controls = PostgresControlStore(store)
@@ -223,46 +215,3 @@ async def _watched(part: "asyncio.Future[None]", service: Service) -> AsyncItera
         yield
     finally:
         part.remove_done_callback(ended)
-
-
-async def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """The service until it is told to stop (SIGINT, SIGTERM). Raises what stops it otherwise."""
-    logs = Logs(settings.log_level, settings.log_format)
-    logs.start()
-    try:
-        async with running(settings, say) as service:
-            server = uvicorn.Server(server_config(create_api(service.edge), settings))
-            serving = asyncio.create_task(server.serve())
-            _settle_memory()
-            announcing = asyncio.create_task(_announce(server, service, say))
-            await asyncio.wait([serving, service.failed], return_when=asyncio.FIRST_COMPLETED)
-            announcing.cancel()
-            service.edge.close_streams()
-            if service.failed.done():
-                server.should_exit = True
-                await serving
-                service.failed.result()
-            await serving
-    finally:
-        logs.stop()
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Runs the service on uvloop, which spends a third less on sockets than asyncio's own loop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
-
-
-def _settle_memory() -> None:
-    """What was made at the start stays: the collector need not walk all of it again and again under load."""
-    gc.collect()
-    gc.freeze()
-
-
-async def _announce(server: uvicorn.Server, service: Service, say: Callable[[str], None]) -> None:
-    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it.
-        await asyncio.sleep(0.05)
-    address = server.servers[0].sockets[0].getsockname()
-    scheme = "https" if service.settings.tls_cert else "http"
-    market = f" (market data for simulated dealers: {service.exchange_url})" if service.exchange_url else ""
-    say(f"serving {scheme}://{address[0]}:{address[1]}{market}")

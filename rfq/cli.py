@@ -121,9 +121,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from rfq import app, settings
+    from rfq import serving, settings
 
-    app.run(_alone(app.serve(settings.load(config=options.config), say), options.with_parent))
+    serving.run(_alone(serving.serve(settings.load(config=options.config), say), options.with_parent))
 
 
 def _demo(options: argparse.Namespace) -> int:
