@@ -20,7 +20,7 @@ import numpy as np
 
 from db.embedded import temporary_postgres
 from rfq import keys
-from rfq.domain.errors import OurFault
+from rfq.domain.errors import BadInput, OurFault
 from rfq.domain.values import Frozen
 from rfq.studies.bench_dealers import BenchDealers, BenchDesk, Sourced
 from rfq.studies.child_process import ChildProcess
@@ -45,6 +45,16 @@ class Plan(Frozen, frozen=True):
     floor_rfqs: int = 1500
     half_s: float = 60.0
     """Seconds at half the saturation rate."""
+
+
+def plan(*, quick: bool = False, rfqs: int | None = None) -> Plan:
+    """Raises BadInput for fewer RFQs than one round has."""
+    chosen = QUICK if quick else Plan()
+    if rfqs is None:
+        return chosen
+    if rfqs < chosen.in_flight:
+        raise BadInput("rfqs", rfqs, f"must be at least {chosen.in_flight}")
+    return chosen.but(rfqs=rfqs)
 
 
 QUICK = Plan(rfqs=1200, rounds=2, round_rfqs=300, floor_rfqs=600, half_s=10.0)
@@ -221,6 +231,9 @@ class _Run:
         query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
         return await self.connection.fetchval(query)
 
+    async def _fetched(self, what: str, table: str) -> float:
+        return float(await self.connection.fetchval(f"SELECT {what} FROM {table}"))
+
     # --- what was found ----------------------------------------------------------------------------------------------
 
     def _say_speed(
@@ -279,7 +292,8 @@ class _Run:
         add("other_events_per_rfq", written["others"] / count)
         add("writing_transactions_per_rfq", written["commits"] / count)
         add("all_transactions_per_rfq", (await self._transactions() - transactions_before) / count)
-        add("mark_outs_per_rfq", await self.connection.fetchval("SELECT count(*) FROM mark_outs") / count)
+        add("chosen_by_models_percent", await self._fetched("100 * avg((model_version <> 'priors')::int)", "decisions"))
+        add("mark_outs_per_rfq", await self._fetched("count(*)", "mark_outs") / count)
 
     def _say_memory(self) -> None:
         add, goal = self.figures.add, self.figures.goal

@@ -85,11 +85,23 @@ class ChildProcess:
             return "(no log)"
 
     def resident_mb(self) -> float:
-        """Resident memory now, in units of 10^6 bytes, of this process without its children. Linux: /proc."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        """Resident memory now, in units of 10^6 bytes, of this process and its children. Linux: /proc."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._family())
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def cpu_s(self) -> float:
-        """Processor seconds used so far, all threads, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor seconds used so far by this process and its children, all threads, user and system."""
+        return sum(_cpu_ticks(pid) for pid in self._family()) / os.sysconf("SC_CLK_TCK")
+
+    def _family(self) -> list[int]:
+        """This process and every process that descends from it."""
+        family = [self.pid]
+        for pid in family:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                family += map(int, (task / "children").read_text().split())
+        return family
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
