@@ -94,7 +94,13 @@ class Sourcing:
         Raises what broke the journal.
         """
         drained = False
-        alarm: asyncio.TimerHandle | None = None
+        alarm: asyncio.Handle | None = None
+
+        def ring() -> None:
+            nonlocal alarm
+            alarm = None  # Timers are coarser than clocks: if it is not quite time, it is set again.
+            self.changed.set()
+
         try:
             while True:
                 if self.journal.broken is not None:
@@ -104,8 +110,8 @@ class Sourcing:
                 self.changed.clear()
                 left = None if deadline is None else (deadline - self.now()).total_seconds()
                 if left is None or left > 0:
-                    if left is not None and (alarm is None or alarm.when() <= asyncio.get_running_loop().time()):
-                        alarm = asyncio.get_running_loop().call_later(left, self.changed.set)
+                    if left is not None and alarm is None:
+                        alarm = asyncio.get_running_loop().call_later(left, ring)
                     await self.changed.wait()
                 elif drained:
                     return False
