@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from rfq.api import answers as a
 from rfq.api.messages import LegBody, PickBody, ResidualBody, RfqBody
-from rfq.client import Client, ClientError, Unavailable, Unreachable
+from rfq.client import Client, ClientError, Conflict, Unavailable, Unreachable
 from rfq.clocks import RandomIds
 from rfq.domain.errors import OurFault
 from rfq.domain.fill import Where
-from rfq.domain.rfq import OVER, AwardMode, RequestSide, TellLosers, Urgency
+from rfq.domain.rfq import AwardMode, RequestSide, TellLosers, Urgency
 from rfq.domain.values import Side
 from rfq.narrator import Narrator, lots
 from rfq.stage import Stage
@@ -98,13 +98,14 @@ async def _play(desk: Client, say: Callable[[str], None]) -> bool:
             await asyncio.sleep(WINDOW_S)
             say("")
             tasks.append(group.create_task(source(desk, BLOCK, say)))
-        reports = await asyncio.gather(*(reported(desk, task.result()) for task in tasks))
+        ends = await asyncio.gather(*(patient(lambda task=task: desk.get(task.result())) for task in tasks))
+        reports = await asyncio.gather(*(reported(desk, rfq) for rfq in ends))
     say("")
-    say(as_table(reports))
-    unsettled = [r for r in reports if r.status not in OVER]
-    for report in unsettled:
-        rfq = await patient(lambda report=report: desk.get(report.rfq_id))
-        say(f"{report.client_order_id} needs a person: {rfq.needs_person or 'it does not end'} (RFQ {report.rfq_id})")
+    say(as_table([report for report in reports if report is not None]))
+    unsettled = [rfq for rfq in ends if not rfq.over]
+    for rfq in unsettled:
+        why = rfq.needs_person or f"it is {rfq.status.value} and goes no further"
+        say(f"NEEDS A PERSON: RFQ {rfq.rfq_id} ({rfq.terms.client_order_id}): {why}")
     return not unsettled
 
 
@@ -185,16 +186,21 @@ async def pick_best(desk: Client, rfq_id: str) -> None:
             await desk.award(rfq_id, PickBody(quote_id=best.quote_id, quantity=str(quantity)))
 
 
-async def reported(desk: Client, rfq_id: str) -> BlockReport:
-    """The report, waiting a little for benchmarks where the block was worked for long enough to have them."""
-    rfq = await patient(lambda: desk.get(rfq_id))
+async def reported(desk: Client, rfq: a.RfqAnswer) -> BlockReport | None:
+    """The report, waiting a little for benchmarks where the block was worked for long enough to have them.
+
+    None for one that was set aside with its auction open: its quotes are sealed.
+    """
     wants = rfq.over and rfq.terms.residual is not None and rfq.terms.residual.horizon_s >= 600
-    report = await patient(lambda: desk.report(rfq_id))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(BENCHMARKS_S):
-            while wants and not report.benchmarks:
-                await asyncio.sleep(0.5)
-                report = await patient(lambda: desk.report(rfq_id))
+    try:
+        report = await patient(lambda: desk.report(rfq.rfq_id))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BENCHMARKS_S):
+                while wants and not report.benchmarks:
+                    await asyncio.sleep(0.5)
+                    report = await patient(lambda: desk.report(rfq.rfq_id))
+    except Conflict:
+        return None
     return report
 
 

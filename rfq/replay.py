@@ -68,7 +68,11 @@ async def _source(desk: Client, body: RfqBody, say: Callable[[str], None]) -> Bl
     leg = body.legs[0]
     say(f"{leg.side.value} {leg.quantity} {leg.symbol}, arrival {rfq.arrival.mid}")
     await follow(desk, rfq.rfq_id, leg.symbol, say)
-    return await reported(desk, rfq.rfq_id)
+    ended = await desk.get(rfq.rfq_id)
+    report = await reported(desk, ended)
+    if report is None:
+        raise OurFault(f"RFQ {rfq.rfq_id} needs a person: {ended.needs_person}")
+    return report
 
 
 def _account(report: BlockReport, say: Callable[[str], None]) -> int:
