@@ -26,10 +26,12 @@ _to_json = msgspec.json.Encoder().encode
 class Sourced:
     """One RFQ on its way: when its POST was sent, when its lift reached the winner, when all was said."""
 
-    __slots__ = ("awarded_at", "left", "over", "sent_at")
+    __slots__ = ("awarded_at", "failed", "left", "over", "sent_at")
 
     def __init__(self, dealers: int, sent_at: float) -> None:
         self.sent_at, self.awarded_at = sent_at, 0.0
+        self.failed = ""
+        """Why it came to nothing, if it did."""
         self.left = dealers
         """Dealers that have yet to hear how it ended: a trade for the winner, a notice for each of the others."""
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -157,7 +159,7 @@ class BenchDesk:
         self._now = asyncio.get_running_loop().time
 
     async def source(self) -> Sourced:
-        """One RFQ from its POST until every dealer knows how it ended. Raises OurFault if that goes wrong."""
+        """One RFQ from its POST until every dealer knows how it ended, or it has failed. Raises OurFault, PeerGone."""
         number = next(self._numbers)
         quantity = str(SMALLEST + number % SPAN)
         body = RfqBody(
@@ -180,15 +182,15 @@ class BenchDesk:
                 except PeerGone:  # It was idle for long, and closed as we wrote. The same key makes asking again safe.
                     connection = await LeanHttp.connect(self._host, self._port)
                     status, answer = await connection.request(head, payload)
-                if status != 201:
-                    raise OurFault(f"POST /v1/rfqs was answered {status}: {answer[:300].decode('utf-8', 'replace')}")
                 self._idle.append(connection)
-                await sourced.over
+                if status == 201:
+                    await sourced.over
+                    self._dealers.forget(quantity)
+                else:  # It may still be sourced: its dealers go on answering.
+                    sourced.failed = f"POST /v1/rfqs was answered {status}: {answer[:300].decode('utf-8', 'replace')}"
         except TimeoutError:
             self._dealers.check()
-            raise OurFault(f"an RFQ of {quantity} was not over after {ANSWER_S:.0f} s") from None
-        finally:
-            self._dealers.forget(quantity)
+            sourced.failed = f"an RFQ of {quantity} was not over after {ANSWER_S:.0f} s"
         return sourced
 
     async def _connection(self) -> LeanHttp:
