@@ -9,7 +9,7 @@ from rfq.domain.fill import Fill
 from rfq.domain.holdings import Holdings, Noun, known
 from rfq.domain.lifecycle import advance
 from rfq.domain.order import ParentOrder
-from rfq.domain.quote import QUOTE_TABLE, Lift, Quote, QuoteStatus
+from rfq.domain.quote import QUOTE_TABLE, Lift, LiftStatus, Quote, QuoteStatus
 from rfq.domain.rfq import RFQ_TABLE, Rfq, RfqStatus
 from rfq.domain.values import NO_LOTS, LiftId, Quantity
 
@@ -61,8 +61,11 @@ class Block(Holdings):
                 return (self._end("finish", reason),)
             case ev.PersonNeeded(reason=reason):
                 return (self.rfq.but(needs_person=reason),)
-            case ev.PersonSettled():
+            case ev.PersonSettled(lift_id=None, child_id=None):
                 return (self.rfq.but(needs_person="", stopped=False),)
+            case ev.PersonSettled():
+                open_still = self.rfq.stopped or self.lifts_in(LiftStatus.UNKNOWN)
+                return (self.rfq.but(needs_person=self.rfq.needs_person if open_still else ""),)
             case ev.PanelScored(selection=selection):
                 return (selection,)
             case ev.AuctionOpened(auction_id=auction_id):

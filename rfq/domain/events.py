@@ -72,10 +72,15 @@ class PersonNeeded(Event, frozen=True):
 
 
 class PersonSettled(Event, frozen=True):
-    """A supervisor resolved what the engine could not, with evidence."""
+    """A supervisor resolved what the engine could not, with evidence: one lift, one child order, or all there was.
+
+    A word on a lift or a child settles nothing else: while a break or another lift is open, a person is still needed.
+    """
 
     by: str
     evidence: str
+    lift_id: LiftId | None = None
+    child_id: ChildId | None = None
 
 
 # --- the auction -----------------------------------------------------------------------------------------------

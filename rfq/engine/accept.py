@@ -41,6 +41,15 @@ def arrival_of(parts: Parts, view: MarketView) -> Arrival:
     return Arrival(view.bid, view.ask, view.mid, view.source_at)
 
 
+def is_fit(parts: Parts, view: MarketView) -> bool:
+    """Whether prices taken against this market now would mean anything."""
+    try:
+        arrival_of(parts, view)
+    except MarketUnfit:
+        return False
+    return True
+
+
 class Accepting:
     """Limits, kill switch and idempotency keys, before anything is recorded."""
 

@@ -10,6 +10,7 @@ from rfq.domain.quote import LiftStatus, QuoteStatus
 from rfq.domain.rfq import AwardMode, Rfq, RfqStatus
 from rfq.domain.values import ChildId, Frozen, LiftId, Price, Quantity, QuoteId, Side
 from rfq.engine import hear
+from rfq.engine.accept import arrival_of
 from rfq.engine.confirm import expected_bps, place
 from rfq.engine.sourcing import Sourcing
 
@@ -52,6 +53,14 @@ async def pick(s: Sourcing, picks: Sequence[Pick], by: str) -> Award:
     allocations = tuple(_allocation(s, i, p, side) for i, p in enumerate(picks))
     if len({a.quote_id for a in allocations}) < len(allocations):
         raise BadInput("picks", len(picks), "names a quote twice")
+    won = {lift.dealer_id for lift in s.block.lifts_in(LiftStatus.CONFIRMED, LiftStatus.UNKNOWN)}
+    if len(won | {a.dealer_id for a in allocations}) > rfq.terms.max_winners:
+        raise BadInput("picks", len(picks), f"must not share the award among more than {rfq.terms.max_winners}")
+    limit = rfq.terms.leg.limit_price
+    for i, a in enumerate(allocations):
+        if limit is not None and side.sign * (a.price - limit) > 0:
+            raise BadInput(f"picks[{i}].quote_id", a.quote_id, "is beyond the request's own limit price")
+    arrival_of(s.parts, s.market)  # Nothing is traded against a market that is halted or stale.
     lots = sum(a.quantity for a in allocations)
     if lots > rfq.unfilled:
         raise BadInput("picks", lots, f"must not exceed the {rfq.unfilled} lots that are unfilled")
@@ -138,23 +147,23 @@ async def settle(
             s.journal.note(ev.LiftRefused(lift_id, f"settled by {by}"))
         else:
             raise BadInput("answer", answer, "must be confirmed or refused for a lift")
-        if s.block.lifts_in(LiftStatus.UNKNOWN) or s.rfq.stopped:
-            await s.journal.flush()
-            return s.rfq  # The rest still needs a person.
     elif s.block.lifts_in(LiftStatus.UNKNOWN):
         raise BadInput("lift_id", None, "is needed: a lift is unknown")
-    await s.journal.write(ev.PersonSettled(by, evidence))
+    await s.journal.write(ev.PersonSettled(by, evidence, lift_id))
     return s.rfq
 
 
 async def settle_order(
     s: Sourcing, child_id: ChildId, filled: Quantity, price: Price | None, evidence: str, by: str
 ) -> Rfq:
-    """A person's word, with evidence, on a child order that its venue would not account for."""
+    """A person's word, with evidence, on a child order that its venue would not account for. Raises NotFound."""
     if not evidence.strip():
         raise BadInput("evidence", evidence, "must say how this is known")
     if not s.rfq.needs_person:
         raise WrongState("RFQ", s.rfq.rfq_id, "in no need of a person", "be settled")
+    history = await s.parts.store.load(s.journal.stream)
+    if not any(isinstance(h.event, ev.ChildCreated) and h.event.order.child_id == child_id for h in history):
+        raise NotFound("child order", child_id)
     s.parts.router.settle(child_id, filled, price)
-    await s.journal.write(ev.PersonSettled(by, evidence))
+    await s.journal.write(ev.PersonSettled(by, evidence, child_id=child_id))
     return s.rfq

@@ -1,21 +1,30 @@
 """Awarding: split the block, lift the quotes, see every lift resolved, fall to the next best, settle the auction."""
 
+import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
+from math import comb
 
 from rfq.domain import events as ev
 from rfq.domain.auction import best_won, cover, rank
 from rfq.domain.award import Allocation, AuctionStatus, Award
-from rfq.domain.blend import sure_split
+from rfq.domain.blend import MOST_QUOTES, sure_split
 from rfq.domain.errors import PeerGone
 from rfq.domain.quote import Lift, LiftStatus, QuoteStatus
 from rfq.domain.rfq import AwardMode
 from rfq.domain.values import NO_LOTS, AuctionId, LiftId, Price, Quantity, Side
+from rfq.engine.accept import is_fit
 from rfq.engine.choose import residual_curve
 from rfq.engine.notices import tell_at_close
 from rfq.engine.recover import dealers_back
 from rfq.engine.sourcing import Sourcing, log
 from rfq.engine.work import begin_residual, finish, may_work
+
+LOOK_AGAIN_S = 0.25
+"""Pause between looks at a market that is halted or stale."""
+QUICK_SETS = 60
+"""Sets of winners that are weighed on the event loop, in a few milliseconds; more are weighed beside it."""
 
 
 async def award_and_confirm(s: Sourcing) -> None:
@@ -45,10 +54,22 @@ async def _award_more(s: Sourcing, auction_id: AuctionId) -> bool:
         return False
     if s.rfq.terms.award is AwardMode.MANUAL:
         return await _wait_for_picks(s, auction_id)
-    award = decide(s, auction_id)
+    if not await _fit(s, auction_id):
+        return False
+    award = await decide(s, auction_id)
     if award is None:
         return False
     await place(s, award)
+    return True
+
+
+async def _fit(s: Sourcing, auction_id: AuctionId) -> bool:
+    """Waits while the market is halted or stale, as long as a quote stands: nothing is traded against no market."""
+    while not is_fit(s.parts, s.market):
+        _expire(s, auction_id)
+        if s.rfq.cancelling or s.rfq.stopped or not s.block.quotes_in(auction_id, QuoteStatus.LIVE):
+            return False
+        await s.until(lambda: s.rfq.cancelling or s.rfq.stopped, s.in_s(LOOK_AGAIN_S))
     return True
 
 
@@ -73,7 +94,7 @@ async def _wait_for_picks(s: Sourcing, auction_id: AuctionId) -> bool:
     return bool(s.block.lifts_in(LiftStatus.SENT))
 
 
-def decide(s: Sourcing, auction_id: AuctionId) -> Award | None:
+async def decide(s: Sourcing, auction_id: AuctionId) -> Award | None:
     """The least-cost split of what is unfilled over the live quotes and the residual; None if no quote is worth it."""
     rfq, terms = s.rfq, s.rfq.terms
     side = terms.leg.desk_side
@@ -86,7 +107,8 @@ def decide(s: Sourcing, auction_id: AuctionId) -> Award | None:
         return None
     # Weighed from the mid as it is now, as working the residual would be: what the market has moved since the arrival
     # is paid either way.
-    found = sure_split(
+    weigh = partial(
+        sure_split,
         ranked,
         rfq.unfilled,
         side,
@@ -95,6 +117,8 @@ def decide(s: Sourcing, auction_id: AuctionId) -> Award | None:
         least=terms.least_at_quotes if nothing_yet else NO_LOTS,
         max_winners=terms.max_winners - won,
     )
+    sets = sum(comb(min(len(ranked), MOST_QUOTES), n) for n in range(1, terms.max_winners - won + 1))
+    found = weigh() if sets <= QUICK_SETS else await asyncio.to_thread(weigh)
     if not found.allocations:
         return None
     asked, arrival = terms.leg.quantity, rfq.arrival.mid
@@ -119,19 +143,25 @@ def expected_bps(allocations: Sequence[Allocation], side: Side, arrival: Price, 
 async def place(s: Sourcing, award: Award) -> list[Lift]:
     """Records an award and its lifts, then sends them. From the record on, their lots are reserved.
 
-    What is cancelled while it is being recorded is not sent any more.
+    What is cancelled, or expires, while it is being recorded is not sent any more.
     """
     lifts = [_lift(s, award.auction_id, award.side, allocation) for allocation in award.allocations]
+    s.unsent.update(lift.lift_id for lift in lifts)
     await s.journal.write(ev.AwardDecided(award), *(ev.QuoteLifted(lift) for lift in lifts))
     for lift in lifts:
-        if s.rfq.cancelling or s.rfq.stopped:
-            s.journal.note(ev.LiftRefused(lift.lift_id, "never sent: the request was stopped"))
+        s.unsent.discard(lift.lift_id)
+        quote = s.block.quotes[lift.quote_id]
+        if s.rfq.cancelling or s.rfq.stopped or quote.expires_at <= s.now():
+            why = "the request was stopped" if s.rfq.cancelling or s.rfq.stopped else "the quote had expired"
+            s.journal.note(ev.LiftRefused(lift.lift_id, f"never sent: {why}"))
             continue
+        s.answer_by[lift.lift_id] = s.in_s(quote.last_look_s + s.parts.settings.lift_answer_s)
         try:
             await s.parts.gateway.lift(lift)
         except PeerGone as gone:
             if s.block.lifts[lift.lift_id].status is LiftStatus.SENT:
                 s.journal.note(ev.LiftUnknown(lift.lift_id, str(gone)))
+    s.changed.set()  # That they have left changes nothing in the block, and yet their answers are due from here.
     return lifts
 
 
@@ -156,13 +186,20 @@ def _lift(s: Sourcing, auction_id: AuctionId, side: Side, allocation: Allocation
 
 async def _answers(s: Sourcing) -> None:
     """Until no lift is waiting for its answer. One that has none in time becomes unknown, and its dealer is asked."""
-    while waiting := s.block.lifts_in(LiftStatus.SENT):
-        deadline = min(lift.answer_by for lift in waiting)
+    while s.block.lifts_in(LiftStatus.SENT):
+        if not s.lifting:  # Being recorded: no deadline runs before they have left.
+            await s.until(lambda: bool(s.lifting) or not s.block.lifts_in(LiftStatus.SENT))
+            continue
+        deadline = min(_answer_by(s, lift) for lift in s.lifting)
         await s.until(lambda: not s.block.lifts_in(LiftStatus.SENT), deadline)
-        for lift in s.block.lifts_in(LiftStatus.SENT):
-            if lift.answer_by <= s.now():
+        for lift in s.lifting:
+            if _answer_by(s, lift) <= s.now():
                 s.journal.note(ev.LiftUnknown(lift.lift_id, "no answer in time"))
                 await ask_status(s, [s.block.lifts[lift.lift_id]])
+
+
+def _answer_by(s: Sourcing, lift: Lift) -> datetime:
+    return s.answer_by.get(lift.lift_id, lift.answer_by)
 
 
 async def ask_status(s: Sourcing, lifts: Sequence[Lift]) -> None:

@@ -1,5 +1,8 @@
 """What people hold over the engine: the kill switch and each desk's limits, folded from their own streams."""
 
+import contextlib
+from collections.abc import Iterator
+
 from rfq.domain import events as ev
 from rfq.domain.errors import BadInput, NoNewRisk
 from rfq.domain.limits import DeskLimits
@@ -18,9 +21,16 @@ class Controls:
         self._limits: dict[DeskId, DeskLimits] = {}
         self.killed: str | None = None
         """Why nothing new may be begun, or None."""
+        self._deciding = 0
 
     async def load(self) -> None:
-        for stamped in await self._store.history(SWITCH):
+        """Takes up what people decreed, at other services too. What is being decided here meanwhile stands."""
+        history = await self._store.history(SWITCH)
+        self._limits.clear()
+        if self._deciding:
+            return
+        self.killed = None
+        for stamped in history:
             match stamped.event:
                 case ev.KillSwitchThrown(by=by, reason=reason):
                     self.killed = f"{reason} ({by})"
@@ -36,11 +46,20 @@ class Controls:
 
     async def kill(self, by: str, reason: str) -> None:
         self.killed = f"{reason} ({by})"
-        await self._record(SWITCH, ev.KillSwitchThrown(by, reason))
+        with self._deciding_here():
+            await self._record(SWITCH, ev.KillSwitchThrown(by, reason))
 
     async def release(self, by: str) -> None:
-        await self._record(SWITCH, ev.KillSwitchReleased(by))
-        self.killed = None
+        with self._deciding_here():
+            await self._record(SWITCH, ev.KillSwitchReleased(by))
+            self.killed = None
+
+    @contextlib.contextmanager
+    def _deciding_here(self) -> Iterator[None]:
+        """While the switch's record is on its way, or failed to get there, what is on record is not the last word."""
+        self._deciding += 1
+        yield
+        self._deciding -= 1
 
     async def limits(self, desk_id: DeskId) -> DeskLimits:
         known = self._limits.get(desk_id)

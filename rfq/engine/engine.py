@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from rfq.engine.accept import Accepting, arrival_of, instrument_of
 from rfq.engine.choose import residual_curve, score_panel
 from rfq.engine.confirm import ask_status
 from rfq.engine.controls import Controls
-from rfq.engine.hear import fill_id_of
+from rfq.engine.hear import fill_id_of, take_lift_answer
 from rfq.engine.listening import Listening
 from rfq.engine.mark_outs import MarkOuts
 from rfq.engine.news import News
@@ -39,7 +39,7 @@ from rfq.engine.plan import PlanAnswer
 from rfq.engine.recover import recover
 from rfq.engine.source_block import source_block
 from rfq.engine.sourcing import Sourcing, log
-from rfq.ports import Idempotency, Trade
+from rfq.ports import Idempotency, LiftAnswered, Trade
 
 
 class Engine:
@@ -49,10 +49,11 @@ class Engine:
         self.parts = parts
         self.controls = Controls(parts.controls, parts.clock, parts.market_clock)
         self.mark_outs = MarkOuts(parts.store, parts.market, parts.clock, parts.market_clock)
-        self.listening = Listening(self._soon)
+        self.listening = Listening(self._soon, self._dispute)
         self._started, self._stored = False, True
         self._live: dict[RfqId, Sourcing] = {}
-        self._stuck: set[RfqId] = set()
+        self._stuck: dict[RfqId, str] = {}
+        """RFQs that this engine does not touch until a person has settled them, and why."""
         self._beginning: set[RfqId] = set()
         """Being recorded, and about to be live."""
         self._just_over: set[RfqId] = set()
@@ -76,16 +77,21 @@ class Engine:
         self._started = True
 
     async def stop(self) -> None:
-        """Stops where it stands. Everything is recorded, so the next start goes on from here."""
+        """Stops the stories, takes working orders out of the venues, records what came of that, gives up the leases.
+
+        In this order: an RFQ is not given up while an order of ours may still fill. The next start goes on from here.
+        """
         self._started = False
-        leases = [s.journal.lease for s in self._live.values()]
+        live = tuple(self._live.values())
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for lease in leases:
+        await self.parts.router.close()
+        for s in live:
             with contextlib.suppress(SottoError):
-                await self.parts.store.release(lease)
+                await s.journal.flush()
+                await self.parts.store.release(s.journal.lease)
 
     @property
     def open(self) -> int:
@@ -104,6 +110,7 @@ class Engine:
             await clock.sleep_until(clock.now() + timedelta(seconds=self.parts.settings.takeover_s))
             try:
                 await self.parts.store.renew()
+                await self._heed()
                 await self._take_over()
                 self._stored = True
             except SottoError as error:
@@ -111,6 +118,13 @@ class Engine:
                 log.warning("keeping leases failed", error=str(error))
             except Exception:
                 log.exception("keeping leases failed")  # Whatever it was: without this loop every lease lapses.
+
+    async def _heed(self) -> None:
+        """What people decreed at another service on this database holds here too."""
+        before = self.killed
+        await self.controls.load()
+        if self.killed is not None and before is None:
+            self._cancel_all(self.killed)
 
     async def _take_over(self) -> None:
         taken: set[RfqId] = set()
@@ -123,9 +137,9 @@ class Engine:
                 s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
             except (LeaseLost, StoreUnavailable, StreamConflict):
                 continue
-            except SottoError as error:
-                self._stuck.add(rfq_id)
-                log.error("cannot recover", rfq_id=rfq_id, error=str(error))
+            except Exception as error:  # One record that cannot be read must not keep the others from being taken up.
+                self._stuck[rfq_id] = f"cannot be taken up: {error}"
+                log.exception("cannot recover", rfq_id=rfq_id)
                 continue
             taken.add(rfq_id)
             self._resume(s)
@@ -172,13 +186,29 @@ class Engine:
                 raise
             except Exception as error:
                 log.exception("story failed")
-                self._stuck.add(rfq_id)
+                self._stuck[rfq_id] = f"internal error: {error}"
                 for working in s.working:
                     await working.cancel("internal error")  # Nobody watches over it any more.
                 with contextlib.suppress(SottoError):
                     await self._set_aside(s, f"internal error: {error}")
             finally:
                 self._forget(s)
+
+    async def _dispute(self, rfq_id: RfqId, said: LiftAnswered) -> None:
+        """After the end: a dealer holds to have traded what was resolved as refused. Recorded, for a person."""
+        async with self._reopened(rfq_id) as s:
+            with contextlib.suppress(WrongState):  # The dealer was answered when it said so.
+                take_lift_answer(s, s.block.lifts[said.lift_id], said)
+
+    @contextlib.asynccontextmanager
+    async def _reopened(self, rfq_id: RfqId) -> AsyncIterator[Sourcing]:
+        """An RFQ that is over, to add a fact to its record; nothing of it is begun again."""
+        s = await recover(self.parts, rfq_id, lambda *_: None, lambda *_: None)
+        try:
+            yield s
+            await s.journal.flush()
+        finally:
+            await self.parts.store.release(s.journal.lease)
 
     async def _set_aside(self, s: Sourcing, reason: str) -> None:
         """Records that a person is needed; on the record loaded anew if what is in memory cannot be written."""
@@ -234,6 +264,8 @@ class Engine:
         found = live.rfq if live else await self.parts.reader.rfq(rfq_id)
         if found is None:
             raise NotFound("RFQ", rfq_id)
+        if rfq_id in self._stuck and not found.needs_person:
+            return found.but(needs_person=self._stuck[rfq_id])
         return found
 
     async def _alive(self, rfq_id: RfqId, wanted: str) -> Sourcing:
@@ -269,9 +301,13 @@ class Engine:
         if rfq_id in self._stuck and rfq_id not in self._live:
             s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
             settled = await commands.settle(s, lift_id, answer, evidence, by, quantity)
-            self._stuck.discard(rfq_id)
+            self._stuck.pop(rfq_id, None)
             self._resume(s)
             return settled
+        rfq = await self.rfq(rfq_id)
+        if rfq.is_over and rfq.needs_person and rfq_id not in self._live:
+            async with self._reopened(rfq_id) as s:
+                return await commands.settle(s, lift_id, answer, evidence, by, quantity)
         s = await self._alive(rfq_id, "be settled")
         return await commands.settle(s, lift_id, answer, evidence, by, quantity)
 
@@ -291,11 +327,14 @@ class Engine:
     async def kill(self, by: str, reason: str) -> None:
         """Stops all that adds risk, at once: live RFQs are cancelled, nothing new begins. Then it is recorded."""
         self.controls.killed = f"{reason} ({by})"
+        self._cancel_all(by)
+        await self.controls.kill(by, reason)
+
+    def _cancel_all(self, by: str) -> None:
         for s in tuple(self._live.values()):
             if not s.rfq.cancelling and not s.rfq.is_over and s.journal.broken is None:
                 s.journal.note(ev.CancelRequested(f"kill switch: {by}"))
-        log.warning("kill switch thrown", by=by, reason=reason, rfqs=len(self._live))
-        await self.controls.kill(by, reason)
+        log.warning("kill switch thrown", by=by, rfqs=len(self._live))
 
     async def release(self, by: str) -> None:
         """Lets new RFQs in again. What was cancelled stays cancelled."""

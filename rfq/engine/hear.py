@@ -110,6 +110,8 @@ def take_lift_answer(s: Sourcing, lift: Lift, said: LiftAnswered) -> None:
     if lift.status in (LiftStatus.CONFIRMED, LiftStatus.REFUSED):
         if said_yes == (lift.status is LiftStatus.CONFIRMED):
             return
+        if said_yes:
+            late_confirmation(s, lift, said.quantity)
         raise WrongState("lift", lift.lift_id, lift.status.value, f"be {said.answer}")
     if not said_yes:
         if said.answer == "unknown" and lift.status is not LiftStatus.UNKNOWN:
@@ -120,7 +122,17 @@ def take_lift_answer(s: Sourcing, lift: Lift, said: LiftAnswered) -> None:
         confirm(s, lift, said.quantity)
     if s.rfq.needs_person and not s.rfq.stopped and not s.block.lifts_in(LiftStatus.UNKNOWN):
         # A person was wanted because the dealer did not say. Now it has.
-        s.journal.note(ev.PersonSettled(f"dealer {lift.dealer_id}", f"answered by itself: {said.answer}"))
+        said_so = f"answered by itself: {said.answer}"
+        s.journal.note(ev.PersonSettled(f"dealer {lift.dealer_id}", said_so, lift.lift_id))
+
+
+def late_confirmation(s: Sourcing, lift: Lift, quantity: Quantity | None) -> None:
+    """A dealer holds to have traded what was resolved as refused: a fact in dispute, recorded once, for a person."""
+    lots = lift.quantity if quantity is None else quantity
+    fill = _fill(s, lift, Quantity(lots)).but(fill_id=FillId(f"{fill_id_of(lift)}-break"))
+    if lots > 0 and fill.fill_id not in s.block.fills:
+        s.journal.note(ev.BreakFound(fill, Quantity(lots)))
+        log.error("break", rfq_id=s.rfq.rfq_id, dealer=lift.dealer_id, excess=lots)
 
 
 def fill_id_of(lift: Lift) -> FillId:
@@ -133,21 +145,7 @@ def confirm(s: Sourcing, lift: Lift, quantity: Quantity | None = None) -> None:
     lots = lift.quantity if quantity is None else quantity
     if lots <= 0:
         raise BadInput("quantity", lots, "must be positive in a confirmation")
-    fill = Fill(
-        fill_id=fill_id_of(lift),
-        rfq_id=lift.rfq_id,
-        symbol=lift.symbol,
-        side=lift.side,
-        price=lift.price,
-        quantity=Quantity(min(lots, lift.quantity)),
-        where=Where.QUOTE,
-        venue=lift.dealer_id,
-        filled_at=s.now(),
-        market_filled_at=s.parts.market_clock.now(),
-        mid_at_fill=s.market.mid,
-        dealer_id=lift.dealer_id,
-        lift_id=lift.lift_id,
-    )
+    fill = _fill(s, lift, Quantity(min(lots, lift.quantity)))
     if lots <= lift.quantity:
         s.journal.note(ev.LiftConfirmed(lift.lift_id, fill))
         return
@@ -156,3 +154,21 @@ def confirm(s: Sourcing, lift: Lift, quantity: Quantity | None = None) -> None:
     # One group: a crash must not keep the trade and forget the break.
     s.journal.note(ev.LiftConfirmed(lift.lift_id, fill), ev.BreakFound(beyond, excess))
     log.error("break", rfq_id=s.rfq.rfq_id, dealer=lift.dealer_id, excess=excess)
+
+
+def _fill(s: Sourcing, lift: Lift, lots: Quantity) -> Fill:
+    return Fill(
+        fill_id=fill_id_of(lift),
+        rfq_id=lift.rfq_id,
+        symbol=lift.symbol,
+        side=lift.side,
+        price=lift.price,
+        quantity=lots,
+        where=Where.QUOTE,
+        venue=lift.dealer_id,
+        filled_at=s.now(),
+        market_filled_at=s.parts.market_clock.now(),
+        mid_at_fill=s.market.mid,
+        dealer_id=lift.dealer_id,
+        lift_id=lift.lift_id,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from rfq.domain import events as ev
 from rfq.domain.errors import NotFound, WrongState
 from rfq.domain.quote import LiftStatus
-from rfq.domain.values import DealerId, LiftId, RequestId
+from rfq.domain.values import DealerId, LiftId, RequestId, RfqId
 from rfq.engine import hear
 from rfq.engine.confirm import ask_status
 from rfq.engine.sourcing import Sourcing
@@ -21,12 +21,18 @@ REMEMBERED = 20_000
 class Listening:
     """Implements rfq.ports.DealerInbox over the RFQs that are live."""
 
-    def __init__(self, soon: Callable[[Coroutine[Any, Any, None]], None]) -> None:
-        self._soon = soon
+    def __init__(
+        self,
+        soon: Callable[[Coroutine[Any, Any, None]], None],
+        dispute: Callable[[RfqId, LiftAnswered], Coroutine[Any, Any, None]],
+    ) -> None:
+        """`dispute` records that a dealer holds to have traded a lift that was refused in an RFQ that is over."""
+        self._soon, self._dispute = soon, dispute
         self._requests: dict[RequestId, Sourcing] = {}
         self._lifts: dict[LiftId, Sourcing] = {}
         self._in_flight: dict[DealerId, set[LiftId]] = {}
         self._over: OrderedDict[str, DealerId] = OrderedDict()
+        self._refused: OrderedDict[LiftId, RfqId] = OrderedDict()
 
     def note(self, s: Sourcing, event: ev.AnyEvent) -> None:
         """Learns from folded events which ids are whose."""
@@ -51,6 +57,10 @@ class Listening:
             self._in_flight.get(lift.dealer_id, set()).discard(lift.lift_id)
             if self._lifts.pop(lift.lift_id, None) and s.rfq.is_over:
                 self._over[lift.lift_id] = lift.dealer_id
+                if lift.status is LiftStatus.REFUSED:
+                    self._refused[lift.lift_id] = lift.rfq_id
+        while len(self._refused) > REMEMBERED:
+            self._refused.popitem(last=False)
         while len(self._over) > REMEMBERED:
             self._over.popitem(last=False)
 
@@ -58,7 +68,7 @@ class Listening:
         match message:
             case LineDown():
                 for s, lift_id in self._lifts_of(dealer_id):
-                    if s.block.lifts[lift_id].status is LiftStatus.SENT:
+                    if s.block.lifts[lift_id].status is LiftStatus.SENT and lift_id not in s.unsent:
                         s.journal.note(ev.LiftUnknown(lift_id, "the line went down"))
             case LineUp():
                 for s, lift_id in self._lifts_of(dealer_id):
@@ -69,6 +79,8 @@ class Listening:
                 lift = s.block.lifts.get(message.lift_id) if s else None
                 if s is None or lift is None or lift.dealer_id != dealer_id:
                     if self._over.get(message.lift_id) == dealer_id:
+                        if message.answer == "confirmed" and message.lift_id in self._refused:
+                            self._soon(self._dispute(self._refused[message.lift_id], message))
                         return  # Said again after the end: harmless.
                     raise NotFound("lift", message.lift_id)
                 hear.take_lift_answer(s, lift, message)

@@ -8,7 +8,7 @@ from rfq.domain.errors import MarketUnfit
 from rfq.domain.quote import QuoteStatus, Request, RequestStatus
 from rfq.domain.selection import Selection
 from rfq.domain.values import AuctionId, DealerId, RequestId
-from rfq.engine.accept import arrival_of
+from rfq.engine.accept import arrival_of, is_fit
 from rfq.engine.choose import improvement_bps, score_panel
 from rfq.engine.sourcing import Sourcing, log
 from rfq.engine.work import begin_residual
@@ -27,10 +27,11 @@ async def open_auction(s: Sourcing) -> None:
         return
     seed = s.random("selection").getrandbits(63)
     selection = await score_panel(s.parts, terms, s.instrument, s.market, seed)
-    if not selection.chosen:
+    if len(selection.chosen) < max(1, terms.min_dealers):
         s.journal.note(ev.PanelScored(selection))
         if terms.residual is None or terms.least_at_quotes or s.rfq.side is None:
-            await s.journal.write(ev.RfqExpired("no dealer could be asked"))
+            few = f"only {len(selection.chosen)} of at least {terms.min_dealers} dealers could be asked"
+            await s.journal.write(ev.RfqExpired(few if selection.chosen else "no dealer could be asked"))
         else:
             await begin_residual(s)
         return
@@ -63,6 +64,7 @@ async def _ask(
 ) -> None:
     terms, leg = s.rfq.terms, s.rfq.terms.leg
     deadline = s.in_s(terms.quote_window_s)
+    others = len(s.block.requests_of(auction_id)) + len(dealers) - 1
     requests = tuple(
         Request(
             request_id=RequestId(s.parts.ids.new("request")),
@@ -80,7 +82,7 @@ async def _ask(
             propensity=selection.propensities.get(dealer_id, 1.0),
             requester="" if terms.anonymous else s.rfq.desk_id,
             residual=leg.quantity if terms.disclose_residual and terms.residual else None,
-            competitors=len(dealers) - 1 if s.parts.settings.compete_disclosed else None,
+            competitors=others if s.parts.settings.compete_disclosed else None,
         )
         for dealer_id in dealers
     )
@@ -104,7 +106,7 @@ def _worth_asking(s: Sourcing, auction_id: AuctionId) -> tuple[DealerId, ...]:
     Nobody, if the best quote would lapse before the wider auction could close: a bird in the hand is not risked.
     """
     terms, selection = s.rfq.terms, s.block.selection
-    if terms.first_wave is None or selection is None:
+    if terms.first_wave is None or selection is None or not is_fit(s.parts, s.market):
         return ()
     asked = {r.dealer_id for r in s.block.requests_of(auction_id)}
     waiting = [

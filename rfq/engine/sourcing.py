@@ -9,9 +9,9 @@ import structlog
 
 from rfq.domain.block import Block
 from rfq.domain.events import Stamped
-from rfq.domain.quote import Request
+from rfq.domain.quote import Lift, LiftStatus, Request
 from rfq.domain.rfq import Rfq
-from rfq.domain.values import Instrument, ParentId, Price, RequestId
+from rfq.domain.values import Instrument, LiftId, ParentId, Price, RequestId
 from rfq.engine.journal import Journal
 from rfq.engine.parts import Parts
 from rfq.ports import Lease, MarketView, StreamId, Working
@@ -35,6 +35,10 @@ class Sourcing:
         self.working: list[Working] = []
         self.new_parents: set[ParentId] = set()
         """Parents recorded by this very process and not yet at the router: they need no history."""
+        self.unsent: set[LiftId] = set()
+        """Lifts that are being recorded and have not left: nobody can have been silent about them yet."""
+        self.answer_by: dict[LiftId, datetime] = {}
+        """Of lifts that have left: counted from then, however long the record took."""
         self.dealers_back_by: datetime | None = None
         """Set by a recovery: until then the dealers whose lines it cost are waited for. None: nobody is."""
         self._on_change = on_change
@@ -65,6 +69,11 @@ class Sourcing:
     @property
     def instrument(self) -> Instrument:
         return self.parts.instruments[self.rfq.terms.leg.symbol]
+
+    @property
+    def lifting(self) -> list[Lift]:
+        """Lifts that have left and wait for their answer."""
+        return [lift for lift in self.block.lifts_in(LiftStatus.SENT) if lift.lift_id not in self.unsent]
 
     @property
     def market(self) -> MarketView:

@@ -46,6 +46,8 @@ async def test_a_break_survives_a_word_on_another_lift(house: House) -> None:
     await house.sleep(30.0)
     rfq = await house.engine.rfq(rfq_id)
     assert rfq.stopped and rfq.needs_person and not rfq.is_over
+    (word,) = await house.events(rfq_id, ev.PersonSettled)
+    assert (word.lift_id, word.evidence) == (unknown.lift_id, "phoned"), "the evidence is on record all the same"
 
     await house.engine.settle(rfq_id, None, None, "bravo busted the excess", "sue")
     rfq = await house.until(rfq_id)

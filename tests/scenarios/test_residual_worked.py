@@ -1,12 +1,15 @@
 """What the dealers do not take is worked: to completion, partly, in the dark, through a halt."""
 
+import pytest
 from always_true import check
 from house import BLOCK, HOUR, MID, House, terms
 from order_floor import ASK
 
 from rfq.domain import events as ev
+from rfq.domain.errors import NotFound
 from rfq.domain.fill import Where
 from rfq.domain.rfq import RfqStatus, Urgency
+from rfq.domain.values import ChildId, Quantity
 
 
 async def test_to_completion(house: House) -> None:
@@ -125,6 +128,33 @@ async def test_a_venue_that_fills_too_much_stops_the_request(house: House) -> No
     rfq = await house.until(rfq_id)
     assert (rfq.status, rfq.filled) == (RfqStatus.DONE, BLOCK)
     await check(house, [rfq_id])
+
+
+async def test_a_word_on_a_child_settles_no_lift(house: House) -> None:
+    """A lift is unknown and a venue will not say what became of a child: each wants a person of its own."""
+    house.offers("alpha", MID + 1, 4000).on_lift()
+    rfq_id = await house.submit(terms(residual=HOUR))
+    await house.until(rfq_id, "working")
+    house.lit.liquid = False
+    await house.sleep(20.0)
+    house.lit.mute = True
+    while "child" not in (await house.engine.rfq(rfq_id)).needs_person:
+        await house.sleep(1.0)
+    for row in await house.reader.orders(rfq_id):
+        if row["kind"] == "child" and row["status"] not in ("filled", "cancelled", "rejected", "expired"):
+            child_id = ChildId(str(row["child_id"]))
+            done = Quantity(house.lit.filled[child_id])
+            with pytest.raises(NotFound):
+                await house.engine.settle_order(rfq_id, ChildId("another's"), done, None, "their log", "sue")
+            await house.engine.settle_order(rfq_id, child_id, done, None, "their log", "sue")
+    rfq = await house.engine.rfq(rfq_id)
+    assert rfq.needs_person and rfq.reserved == 4000, "the lift still wants one"
+    house.lit.mute, house.lit.liquid = False, True
+    (lift,) = await house.lifts(rfq_id)
+    await house.engine.settle(rfq_id, lift.lift_id, "refused", "phoned", "sue")
+    rfq = await house.until(rfq_id)
+    assert rfq.status is RfqStatus.DONE
+    await check(house, [rfq_id], settled_by_hand=frozenset({lift.lift_id}))
 
 
 async def test_a_venue_that_will_not_say_needs_a_person(house: House) -> None:

@@ -12,7 +12,19 @@ from rfq.domain.block import Block, fold
 from rfq.domain.errors import IllegalTransition, Inconsistent
 from rfq.domain.quote import LiftStatus, QuoteStatus, RequestStatus
 from rfq.domain.rfq import AwardMode, RequestSide, RfqStatus
-from rfq.domain.values import AuctionId, DealerId, FillId, LiftId, ParentId, Price, Quantity, QuoteId, RequestId, Side
+from rfq.domain.values import (
+    AuctionId,
+    ChildId,
+    DealerId,
+    FillId,
+    LiftId,
+    ParentId,
+    Price,
+    Quantity,
+    QuoteId,
+    RequestId,
+    Side,
+)
 
 A, B = quote("a", quantity=60, minimum=10), quote("b", MID + 14, 100)
 OPENED = (
@@ -145,6 +157,19 @@ def test_a_break_is_recorded_moves_no_lots_and_stops_the_request() -> None:
     assert broken.fills[FillId("break")] == excess
     settled = and_then(confirmed, ev.BreakFound(excess, Quantity(15)), ev.PersonSettled("supervisor", "returned"))
     assert not settled.rfq.stopped and not settled.rfq.needs_person
+
+
+def test_a_word_on_one_thing_settles_nothing_else() -> None:
+    unknown = (*LIFTED, ev.LiftUnknown(LIFT_A.lift_id, "silent"), ev.PersonNeeded("a is silent"))
+    on_child = ev.PersonSettled("supervisor", "their log", child_id=ChildId("child"))
+    assert and_then(unknown, on_child).rfq.needs_person == "a is silent"
+    resolved = (*unknown, ev.LiftRefused(LIFT_A.lift_id, "by hand"))
+    on_lift = ev.PersonSettled("supervisor", "phoned", LIFT_A.lift_id)
+    assert not and_then(resolved, on_lift).rfq.needs_person
+    confirmed = (*LIFTED, ev.LiftConfirmed(LIFT_A.lift_id, quote_fill(LIFT_A)))
+    excess = quote_fill(LIFT_A, 15, fill_id=FillId("break"))
+    broken = and_then(confirmed, ev.BreakFound(excess, Quantity(15)), on_lift)
+    assert broken.rfq.stopped and broken.rfq.needs_person
 
 
 @pytest.mark.parametrize(
