@@ -1,5 +1,8 @@
 """The database goes away and comes back: nothing acknowledged is lost, nothing lifted unrecorded, the block goes on."""
 
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
 import pytest
 from always_true import check
 from house import BLOCK, HOUR, MID, House, Quotes, booked, offer, takes, terms
@@ -8,6 +11,7 @@ from dealers.scripted_trader import Confirms
 from rfq.domain import events as ev
 from rfq.domain.errors import NoNewRisk, StoreUnavailable
 from rfq.domain.rfq import RfqStatus
+from rfq.ports import LiftAnswered, StreamId
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.5, 2.2, 20.0])
@@ -71,6 +75,45 @@ async def test_a_cancel_while_it_is_away_holds_when_it_is_back(house: House) -> 
     rfq = await house.until(rfq_id)
     assert rfq.status is RfqStatus.CANCELLED and rfq.filled == 0 and not takes(trader)
     assert [c.by for c in await house.events(rfq_id, ev.CancelRequested)] == ["desk-a"]
+    await check(house, [rfq_id])
+
+
+async def test_an_unknown_lift_is_asked_about_again_when_it_is_back(house: House) -> None:
+    """The dealer's answer was lost, a person is wanted, and the story is taken up anew: the dealer is asked at once."""
+    silent = house.offers("alpha", MID + 11).on_lift()
+    rfq_id = await house.submit()
+    await house.needs_person(rfq_id)
+    (take,) = takes(silent)
+    silent.seat._lifts.answer(take.lift_id, LiftAnswered(take.lift_id, "confirmed"))
+    await house.sleep(30.0)
+    assert not (await house.engine.rfq(rfq_id)).is_over, "nobody asks for ever"
+    house.outage.away = True
+    with pytest.raises(StoreUnavailable):
+        await house.engine.settle(rfq_id, take.lift_id, "refused", "hearsay", "sue")
+    house.outage.away = False
+    rfq = await house.until(rfq_id, within_s=30.0)
+    assert (rfq.status, rfq.filled) == (RfqStatus.DONE, BLOCK), "what was not recorded was not said"
+    await check(house, [rfq_id])
+
+
+async def test_a_trade_that_was_the_last_thing_recorded_is_booked_when_it_is_back(house: House) -> None:
+    winner = house.offers("alpha", MID + 11)
+    append = house.outage.append
+
+    def last(stream: StreamId, events: Sequence[ev.Stamped], *rest: Any, **more: Any) -> Awaitable[None]:
+        written = append(stream, events, *rest, **more)
+        if any(isinstance(s.event, ev.LiftConfirmed) for s in events):
+            house.outage.away = True
+            house.loop.call_later(5.0, setattr, house.outage, "away", False)
+        return written
+
+    house.outage.append = last  # type: ignore[method-assign]
+    rfq_id = await house.submit()
+    await house.sleep(4.0)
+    assert not booked(winner), "not told of what is not known to be recorded"
+    rfq = await house.until(rfq_id)
+    await house.sleep(1.0)
+    assert (rfq.status, len(booked(winner)), len(takes(winner))) == (RfqStatus.DONE, 1, 1)
     await check(house, [rfq_id])
 
 

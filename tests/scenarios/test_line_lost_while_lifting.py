@@ -72,6 +72,19 @@ async def test_it_never_comes_back(house: House) -> None:
     await check(house, [rfq_id])
 
 
+async def test_it_comes_back_when_a_person_is_wanted_already(house: House) -> None:
+    house.offers("alpha", MID + 11).on_lift(DropsLine(0.1, for_s=60.0), Confirms(0.5))
+    second = house.offers("bravo", MID + 15)
+    rfq_id = await house.submit()
+    await house.needs_person(rfq_id)
+    rfq = await house.until(rfq_id, within_s=120.0)
+
+    assert (rfq.status, rfq.filled, rfq.needs_person) == (RfqStatus.DONE, BLOCK, "")
+    (word,) = await house.events(rfq_id, ev.PersonSettled)
+    assert (word.by, word.evidence) == ("dealer alpha", "answered by itself: confirmed") and not takes(second)
+    await check(house, [rfq_id])
+
+
 async def test_a_dealer_without_a_line_at_the_lift(house: House) -> None:
     """It quotes and is gone before the close: the lift cannot be sent, and nobody knows whether it was seen."""
     house.dealer("alpha").on_request(Quotes(1.0, offer=offer(MID + 11)), DropsLine(2.0, for_s=12.0))
