@@ -225,8 +225,9 @@ def as_table(reports: list[BlockReport]) -> str:
     lines += [
         "",
         "cost: all-in, fees and unfilled lots included, in bps of arrival; positive is worse than arrival.",
-        "TWAP, VWAP: the whole block by market orders alone on the same market path. dealers: quoted/asked.",
-        "cover bps: how much worse the best losing quote was.",
+        "TWAP, VWAP: the whole block by market orders alone on the same market path; - where nothing was to be worked,",
+        "or the market ended with its service. dealers: quoted/asked.",
+        "cover bps: how much worse the best losing quote was; negative: it was better, and not taken.",
     ]
     return "\n".join(lines)
 
