@@ -186,7 +186,6 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             await stack.enter_async_context(_watched(keeping, service))
         await engine.start()
         await _note_model(controls, predictor.model_version, clock, market_clock)
-        stack.push_async_callback(router.close)
         stack.push_async_callback(engine.stop)
         log.info("service up", **settings.shown())
         yield service

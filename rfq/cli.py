@@ -99,6 +99,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--wait", type=float, default=120.0, help="seconds to wait for the dealer, with --listen")
     check.set_defaults(run=_dealers_check)
 
+    bench = commands.add_parser("bench", help="measure speed and memory on this machine")
+    benches = bench.add_subparsers(required=True, metavar="what")
+    auction = benches.add_parser("auction", help="auctions over sockets with durable commits, beside a bare floor")
+    auction.add_argument("--json", action="store_true", help="one object: figures and goals")
+    auction.add_argument("--quick", action="store_true", help="a rough answer in about a minute")
+    auction.add_argument("--rfqs", type=int, help="RFQs in all, at the least (default 10000; quick 1200)")
+    auction.set_defaults(run=_bench_auction)
+
     audit = commands.add_parser("audit", help="check the record, with the service running or stopped")
     checks = audit.add_subparsers(required=True, metavar="check")
     verify = checks.add_parser("verify", help="is every event as it was written, and none missing?")
@@ -151,6 +159,13 @@ def _replay(options: argparse.Namespace) -> int:
         say=say,
     )
     return asyncio.run(running)
+
+
+def _bench_auction(options: argparse.Namespace) -> None:
+    from rfq.studies import auction_bench as bench
+
+    plan = bench.plan(quick=options.quick, rfqs=options.rfqs)
+    asyncio.run(bench.run(plan)).print(as_json=options.json)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:

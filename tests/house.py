@@ -218,7 +218,6 @@ class House:
             return
         self.gone = True
         await self.engine.stop()
-        await self.router.close()
         await self.gateway.__aexit__()
         with self.loop.in_flight("closing"), real_time():
             await self._opening.__aexit__(None, None, None)

@@ -169,6 +169,8 @@ class RfqTerms(Frozen, frozen=True):
             raise BadInput("max_winners", self.max_winners, "must be from 1 to 10")
         if self.first_wave is not None and not 1 <= self.first_wave < self.max_dealers:
             raise BadInput("first_wave", self.first_wave, "must be at least 1 and below max_dealers")
+        if self.first_wave is not None and self.first_wave < max(self.min_dealers, len(set(self.include))):
+            raise BadInput("first_wave", self.first_wave, "must reach min_dealers and everyone in include")
         if both := sorted(set(self.include) & set(self.exclude)):
             raise BadInput("exclude", both[0], "is also in include")
         if len(set(self.include)) > self.max_dealers:

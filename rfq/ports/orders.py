@@ -47,6 +47,10 @@ class Router(Protocol):
         """Starts working an order whose ParentCreated is recorded. With `history` it resumes where that ends."""
         ...
 
+    async def close(self) -> None:
+        """Cancels every live child, gives venues their time to answer, and stops. What is left can be resumed."""
+        ...
+
     def settle(self, child_id: ChildId, filled: Quantity, price: Price | None) -> None:
         """A person's word on a child that its venue will not account for: `filled` lots in all, and over.
 
