@@ -6,6 +6,7 @@ import multiprocessing
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 
 MOST_KEPT = 16
 """Markets kept for blocks that are still alive; the oldest goes, and its block is reported without benchmarks."""
+LONGEST_S = 300.0
+"""Session seconds that the blocks waiting to be worked anew may take; then there is no benchmark."""
 SHORTEST_S = 600.0
 """Horizon below which no benchmark is worked: it would be a handful of orders."""
 
@@ -44,6 +47,7 @@ class Benchmarks:
         self._blocks: dict[RfqId, ev.RfqReceived] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: Executor | None = None
+        self._working = 0
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
@@ -92,9 +96,22 @@ class Benchmarks:
         twin = self._kept.pop(received.rfq_id, None)
         if twin is None:
             return
+        if self._working >= MOST_KEPT:
+            log.warning("no benchmark", rfq_id=received.rfq_id, why="too many are being worked")
+            return
         if self._worker is None:
             self._worker = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-        costs = await asyncio.get_running_loop().run_in_executor(self._worker, cost_alone, twin, received)
+        self._working += 1
+        try:
+            working = asyncio.get_running_loop().run_in_executor(self._worker, cost_alone, twin, received)
+            costs = await asyncio.wait_for(working, LONGEST_S)
+        except (TimeoutError, BrokenProcessPool) as error:
+            log.warning("no benchmark", rfq_id=received.rfq_id, why=repr(error))
+            self._worker.shutdown(wait=False, cancel_futures=True)
+            self._worker = None  # Another is started for the next block.
+            return
+        finally:
+            self._working -= 1
         event = ev.BenchmarksWorked(tuple(sorted(costs.items())))
         try:
             await self._store.record(_stream(received.rfq_id), event, self._clock.now(), self._market_clock.now())

@@ -13,7 +13,7 @@ RECEIVED_KEPT = 10_000
 
 
 class Metrics:
-    """Counters and times of one service. `saw` derives the trade's own figures from events once they are durable."""
+    """Counters and times of one service. `saw` derives the trade's own figures from events as they happen."""
 
     CONTENT_TYPE = "text/plain; version=0.0.4"
 
@@ -24,7 +24,7 @@ class Metrics:
             "sotto_http_request_seconds", "Time to answer", ("route", "method"), buckets=FAST_S, registry=registry
         )
         self.streams = Gauge("sotto_event_streams", "Server-sent event streams open", registry=registry)
-        self.events = Counter("sotto_events", "Durable events by kind", ("event",), registry=registry)
+        self.events = Counter("sotto_events", "Events by kind, as they happened", ("event",), registry=registry)
         self.outcomes = Counter("sotto_rfqs_over", "RFQs that ended, by how", ("outcome",), registry=registry)
         self.filled = Counter("sotto_filled_lots", "Lots filled, by where", ("where",), registry=registry)
         self.to_award_s = Histogram(
@@ -43,7 +43,7 @@ class Metrics:
         Gauge(f"sotto_{name}", meaning, registry=self.registry).set_function(read)
 
     def saw(self, stream: str, stamped: ev.Stamped) -> None:
-        """Counts one durable event of `stream` (for an RFQ's events, its id)."""
+        """Counts one event of `stream` (for an RFQ's events, its id)."""
         event = stamped.event
         kind = type(event)
         if (counted := self._counted.get(kind)) is None:

@@ -1,8 +1,10 @@
 """A block on a recorded day: auctioned to the dealers, its residual worked against the real recorded book."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 
+from rfq.api.answers import FillAnswer, ParentAnswer
 from rfq.api.messages import LegBody, ResidualBody, RfqBody
 from rfq.client import Client, ClientError
 from rfq.demo import follow, reported
@@ -56,11 +58,14 @@ async def run(
             )
             try:
                 report = await _source(desk, body, say)
+                fills, parents = await desk.fills(report.rfq_id), await desk.orders(report.rfq_id)
             except ClientError as refused:
                 raise OurFault(f"the replay stopped: {refused}") from None
     say("")
     say(as_table(report))
-    return _account(report, say)
+    adds_up, sums = account(report.asked, fills, parents)
+    say("\n" + "\n".join(sums))
+    return 0 if adds_up else 1
 
 
 async def _source(desk: Client, body: RfqBody, say: Callable[[str], None]) -> BlockReport:
@@ -75,16 +80,23 @@ async def _source(desk: Client, body: RfqBody, say: Callable[[str], None]) -> Bl
     return report
 
 
-def _account(report: BlockReport, say: Callable[[str], None]) -> int:
-    at = {place.where: place.quantity for place in report.places}
-    quotes, lit, dark = at[Where.QUOTE], at[Where.LIT], at[Where.DARK]
-    residual = report.asked - quotes
-    worked = lit + dark + report.unfilled
-    verdict = "adds up" if worked == residual else "DOES NOT ADD UP"
-    say("")
-    say(f"asked {report.asked:,f} = {quotes:,f} at quotes + {residual:,f} to work")
-    say(f"residual {residual:,f} = {lit:,f} lit + {dark:,f} hidden + {report.unfilled:,f} left: {verdict}")
-    return 0 if worked == residual else 1
+def account(asked: Decimal, fills: Sequence[FillAnswer], parents: Sequence[ParentAnswer]) -> tuple[bool, list[str]]:
+    """Whether every lot is accounted for, and the sums in words: each fill by itself against what the orders say."""
+
+    def filled(*places: Where) -> Decimal:
+        return sum((Decimal(f.quantity) for f in fills if f.where in places), Decimal(0))
+
+    residual = sum((Decimal(p.quantity) for p in parents), Decimal(0))
+    left = sum((Decimal(p.quantity) - Decimal(p.filled) for p in parents), Decimal(0))
+    quotes, lit, dark = filled(Where.QUOTE), filled(Where.LIT), filled(Where.DARK)
+    idle = asked - quotes - residual if not parents else Decimal(0)
+    adds_up = residual == lit + dark + left and asked == quotes + residual + idle and idle >= 0
+    verdict = "adds up" if adds_up else "DOES NOT ADD UP"
+    not_traded = f" + {idle:,f} not traded" if idle else ""
+    return adds_up, [
+        f"asked {asked:,f} = {quotes:,f} at quotes + {residual:,f} to work{not_traded}",
+        f"residual {residual:,f} = {lit:,f} lit + {dark:,f} hidden + {left:,f} left: {verdict}",
+    ]
 
 
 def _seconds(clock: str) -> float:

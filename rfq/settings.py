@@ -215,7 +215,7 @@ def _across(s: Settings) -> Iterator[BadInput]:
         rule = "is beyond loopback: give tls_cert and tls_key, or tls_proxy = true if a proxy terminates TLS"
         yield BadInput("host", s.host, rule)
     if not is_loopback(s.exchange_host):
-        yield BadInput("exchange_host", s.exchange_host, "must be loopback: the simulated exchange has no keys")
+        yield BadInput("exchange_host", s.exchange_host, "must be loopback: the simulated exchange has no TLS")
     if s.port and s.port == s.exchange_port:
         yield BadInput("exchange_port", s.exchange_port, "must differ from port")
     if s.database_url is not None and not s.database_url.startswith(("postgresql://", "postgres://")):

@@ -27,6 +27,7 @@ async def test_part_of_it_and_the_residual_is_worked(house: House) -> None:
     rfq_id, quotes = await open_for_picks(house, residual=HOUR)
     award = await house.engine.award(rfq_id, [Pick(quotes["bravo"], Quantity(3000))], "desk-a")
     assert (award.by, award.lots, award.residual) == ("desk-a", 3000, 7000)
+    await house.until(rfq_id, "working", within_s=1.0)  # The desk has had what it picked: no window is waited out.
     rfq = await house.until(rfq_id)
 
     assert (rfq.status, rfq.filled) == (RfqStatus.DONE, BLOCK)
@@ -134,3 +135,19 @@ async def test_an_automatic_award_is_nobody_s_to_make(house: House) -> None:
     await house.until(rfq_id, "awaiting_award")
     with pytest.raises(WrongState, match="automatically"):
         await house.engine.award(rfq_id, [], "desk-a")
+
+
+async def test_a_pick_beyond_the_desk_s_own_terms_is_refused(house: House) -> None:
+    house.offers("alpha", MID + 31)
+    house.offers("bravo", MID + 11, 4000)
+    house.offers("charlie", MID + 13, 4000)
+    rfq_id = await house.submit(terms(award=AwardMode.MANUAL, limit_price=MID + 15, max_winners=1))
+    await house.until(rfq_id, "awaiting_award")
+    quotes = await house.quotes(rfq_id)
+    pick = {name: Pick(quote.quote_id, Quantity(4000)) for name, quote in quotes.items()}
+    with pytest.raises(BadInput, match="limit price"):
+        await house.engine.award(rfq_id, [pick["alpha"]], "desk-a")
+    with pytest.raises(BadInput, match="more than 1"):
+        await house.engine.award(rfq_id, [pick["bravo"], pick["charlie"]], "desk-a")
+    await house.engine.award(rfq_id, [pick["bravo"]], "desk-a")
+    assert (await house.until(rfq_id)).filled == 4000

@@ -63,3 +63,11 @@ async def test_everybody_is_silent_and_the_residual_takes_it_all(house: House) -
     assert rfq.filled == BLOCK
     assert [r.status for r in await house.reader.requests(rfq_id)] == [RequestStatus.SILENT]
     await check(house, [rfq_id])
+
+
+async def test_fewer_than_the_desk_insists_on(house: House) -> None:
+    alpha, bravo = house.offers("alpha", MID + 11), house.offers("bravo", MID + 11)
+    rfq_id = await house.submit(terms(min_dealers=3))
+    rfq = await house.until(rfq_id)
+    assert (rfq.status, rfq.reason) == (RfqStatus.EXPIRED, "only 2 of at least 3 dealers could be asked")
+    assert not asks(alpha) and not asks(bravo)

@@ -7,7 +7,7 @@ from always_true import check
 from house import BLOCK, HOUR, MID, House, World, takes, terms
 
 from rfq.domain import events as ev
-from rfq.domain.errors import LeaseLost
+from rfq.domain.errors import LeaseLost, NoNewRisk
 from rfq.domain.rfq import RfqStatus
 
 
@@ -109,3 +109,16 @@ async def test_a_cancel_asked_of_the_wrong_one_is_not_lost_in_silence(database_u
         await a.engine.cancel(rfq_id, "desk-a")
         rfq = await a.until(rfq_id)
         assert rfq.status is RfqStatus.CANCELLED
+
+
+async def test_the_kill_switch_thrown_at_one_holds_at_the_other(database_url: str, world: World) -> None:
+    async with House.open(database_url, world) as a, House.open(database_url, world, holder="engine-b", seed=2) as b:
+        rfq_id = await b.submit(terms(residual=HOUR))
+        await b.until(rfq_id, "working")
+        await a.engine.kill("olga", "drill")
+        assert (await b.until(rfq_id, within_s=60.0)).status is RfqStatus.CANCELLED
+        with pytest.raises(NoNewRisk):
+            await b.submit(key="another")
+        await a.engine.release("olga")
+        await b.sleep(10.0)
+        await b.submit(key="later")

@@ -33,6 +33,8 @@ TWO_WAY = RequestSide.TWO_WAY
         ("max_winners", {"max_winners": 11}),
         ("first_wave", {"first_wave": 0}),
         ("first_wave", {"first_wave": 8}),
+        ("first_wave", {"first_wave": 2, "min_dealers": 3}),
+        ("first_wave", {"first_wave": 1, "include": (DealerId("a"), DealerId("b"))}),
         ("exclude", {"include": (DealerId("a"), DealerId("b")), "exclude": (DealerId("b"),)}),
         ("include", {"include": tuple(DealerId(f"d{n}") for n in range(9))}),
         ("quote_window_s", {"quote_window_s": 0.01}),
