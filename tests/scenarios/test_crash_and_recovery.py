@@ -60,8 +60,8 @@ async def settle_what_is_asked(house: House, rfq_id: RfqId) -> frozenset[str]:
 
 async def die_after(url: str, world: World, commit: int, acknowledged: bool) -> bool:
     """One life cut short, and the next one's story checked to its end. False if the life had fewer commits."""
-    name = f"{commit}-{acknowledged}"
-    async with House.open(url, world, holder=f"first-{name}", seed=2 * commit, cut=(commit, acknowledged)) as house:
+    name, seed = f"{commit}-{acknowledged}", 4 * commit + 2 * acknowledged  # Ids are never used twice.
+    async with House.open(url, world, holder=f"first-{name}", seed=seed, cut=(commit, acknowledged)) as house:
         if not world.dealers:
             panel(house)
         for trader in world.dealers.values():
@@ -79,7 +79,7 @@ async def die_after(url: str, world: World, commit: int, acknowledged: bool) -> 
         await house.crash()
         create.cancel()
     lifted_before = {lift_id for x in world.dealers.values() for lift_id in [t.lift_id for t in takes(x)]}
-    async with House.open(url, world, holder=f"second-{name}", seed=2 * commit + 1) as house:
+    async with House.open(url, world, holder=f"second-{name}", seed=seed + 1) as house:
         rfq_id = await house.submit(block(), key=name)
         before = {lift.lift_id: lift for lift in await house.lifts(rfq_id)}
         by_hand = await settle_what_is_asked(house, rfq_id)
