@@ -231,7 +231,7 @@ class House:
             if venue._sink is self.router:
                 venue._sink = None
         orders = [w for w in self.router._parents.values()]
-        doomed = [*self.engine._tasks, *self.gateway._tasks, self._writer]
+        doomed = [*self.engine.stories.tasks, *self.gateway._tasks, self._writer]
         doomed += [w._task for w in orders if w._task is not None]
         doomed += [task for w in orders for task in w.children._tasks]
         for task in doomed:

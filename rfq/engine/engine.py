@@ -2,44 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
-import structlog
-
-from rfq.domain import events as ev
 from rfq.domain.award import Award
-from rfq.domain.block import Block
-from rfq.domain.errors import (
-    LeaseLost,
-    NoNewRisk,
-    NotFound,
-    SottoError,
-    StoreUnavailable,
-    StreamConflict,
-    WrongState,
-)
+from rfq.domain.errors import LeaseLost, NoNewRisk, NotFound, SottoError, WrongState
 from rfq.domain.limits import DeskLimits
-from rfq.domain.quote import LiftStatus
 from rfq.domain.rfq import Rfq, RfqTerms
 from rfq.domain.values import ChildId, DeskId, LiftId, Price, Quantity, RfqId
 from rfq.engine import commands
 from rfq.engine.accept import Accepting, arrival_of, instrument_of
 from rfq.engine.choose import residual_curve, score_panel
-from rfq.engine.confirm import ask_status
 from rfq.engine.controls import Controls
-from rfq.engine.hear import fill_id_of, take_lift_answer
-from rfq.engine.listening import Listening
 from rfq.engine.mark_outs import MarkOuts
-from rfq.engine.news import News
 from rfq.engine.parts import Parts
 from rfq.engine.plan import PlanAnswer
-from rfq.engine.recover import recover
-from rfq.engine.source_block import source_block
 from rfq.engine.sourcing import Sourcing, log
-from rfq.ports import Idempotency, LiftAnswered, Trade
+from rfq.engine.stories import Stories
 
 
 class Engine:
@@ -49,41 +30,30 @@ class Engine:
         self.parts = parts
         self.controls = Controls(parts.controls, parts.clock, parts.market_clock)
         self.mark_outs = MarkOuts(parts.store, parts.market, parts.clock, parts.market_clock)
-        self.listening = Listening(self._soon, self._dispute)
-        self._started, self._stored = False, True
-        self._live: dict[RfqId, Sourcing] = {}
-        self._stuck: dict[RfqId, str] = {}
-        """RFQs that this engine does not touch until a person has settled them, and why."""
-        self._beginning: set[RfqId] = set()
-        """Being recorded, and about to be live."""
-        self._just_over: set[RfqId] = set()
-        """Over, and known to the store as such, since the last look for what nobody owns."""
-        self._accepting = Accepting(parts, self.controls, self.mark_outs, self._live, self._received)
-        self._cancels: dict[RfqId, str] = {}
-        """Who has asked to cancel what; kept until it is over, should the store fail before it is recorded."""
-        self._news = News()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.stories = Stories(parts, self.controls, self.mark_outs)
+        self._accepting = Accepting(parts, self.controls, self.mark_outs, self.stories.live, self.stories.receive)
+        self._stored = True
 
     # --- life ---
 
     async def start(self) -> None:
         """Loads what people decreed, hears dealers, takes up every unfinished RFQ, and keeps doing so."""
         await self.controls.load()
-        self.parts.gateway.attach(self.listening)
+        self.parts.gateway.attach(self.stories.listening)
         await self.mark_outs.restore()  # Before any story goes on, and asks or trades anew.
-        await self._take_over()
-        self._soon(self.mark_outs.run())
-        self._soon(self._keep())
-        self._started = True
+        await self.stories.take_over()
+        self.stories.soon(self.mark_outs.run())
+        self.stories.soon(self._keep())
+        self.stories.started = True
 
     async def stop(self) -> None:
         """Stops the stories, takes working orders out of the venues, records what came of that, gives up the leases.
 
         In this order: an RFQ is not given up while an order of ours may still fill. The next start goes on from here.
         """
-        self._started = False
-        live = tuple(self._live.values())
-        tasks = tuple(self._tasks)
+        self.stories.started = False
+        live = tuple(self.stories.live.values())
+        tasks = tuple(self.stories.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -96,12 +66,12 @@ class Engine:
     @property
     def open(self) -> int:
         """RFQs that this engine is working."""
-        return len(self._live)
+        return len(self.stories.live)
 
     @property
     def ready(self) -> bool:
         """Whether RFQs can be taken: started, not stopping, and the store answered when it was last asked."""
-        return self._started and self._stored
+        return self.stories.started and self._stored
 
     async def _keep(self) -> None:
         """Renews what is ours and takes up what nobody owns any more."""
@@ -111,7 +81,7 @@ class Engine:
             try:
                 await self.parts.store.renew()
                 await self._heed()
-                await self._take_over()
+                await self.stories.take_over()
                 self._stored = True
             except SottoError as error:
                 self._stored = False
@@ -124,116 +94,7 @@ class Engine:
         before = self.killed
         await self.controls.load()
         if self.killed is not None and before is None:
-            self._cancel_all(self.killed)
-
-    async def _take_over(self) -> None:
-        taken: set[RfqId] = set()
-        self._just_over.clear()
-        for rfq_id in await self.parts.store.unfinished():
-            # What the store says is some moments old: our own may have begun or ended since.
-            if rfq_id in self._live or rfq_id in self._stuck or rfq_id in self._beginning or rfq_id in self._just_over:
-                continue
-            try:
-                s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
-            except (LeaseLost, StoreUnavailable, StreamConflict):
-                continue
-            except Exception as error:  # One record that cannot be read must not keep the others from being taken up.
-                self._stuck[rfq_id] = f"cannot be taken up: {error}"
-                log.exception("cannot recover", rfq_id=rfq_id)
-                continue
-            taken.add(rfq_id)
-            self._resume(s)
-        if taken and self._started:
-            await self.mark_outs.restore(taken)
-
-    def _resume(self, s: Sourcing) -> None:
-        """Goes on with a recovered RFQ, and says again what may not have been heard: all of it is harmless twice."""
-        self._begin(s)
-        self._soon(ask_status(s, s.block.lifts_in(LiftStatus.UNKNOWN)))
-        for fill in s.block.fills.values():
-            lift = s.block.lifts.get(fill.lift_id) if fill.lift_id else None
-            if lift is not None and fill.fill_id == fill_id_of(lift):
-                self._soon(self._book(s, Trade(lift, fill)))
-
-    async def _received(self, rfq_id: RfqId, event: ev.RfqReceived, created_by: Idempotency) -> None:
-        """Records a new RFQ and begins its story."""
-        s = Sourcing(self.parts, Block(), self.parts.store.first_lease(rfq_id), self._changed)
-        self._beginning.add(rfq_id)
-        try:
-            await s.journal.write(event, created_by=created_by)
-            self.mark_outs.begin(rfq_id)
-            self._begin(s)
-        finally:
-            self._beginning.discard(rfq_id)
-
-    def _begin(self, s: Sourcing) -> None:
-        rfq_id = s.rfq.rfq_id
-        self._live[rfq_id] = s
-        by = f"kill switch: {self.killed}" if self.killed else self._cancels.get(rfq_id)
-        if by and not s.rfq.cancelling and not s.rfq.is_over:
-            with contextlib.suppress(SottoError):  # A broken journal stops the story, which is then taken up again.
-                s.journal.note(ev.CancelRequested(by))
-        self._soon(self._tell(s))
-
-    async def _tell(self, s: Sourcing) -> None:
-        rfq_id = s.rfq.rfq_id
-        with structlog.contextvars.bound_contextvars(rfq_id=rfq_id):
-            try:
-                await source_block(s)
-            except (StoreUnavailable, StreamConflict, LeaseLost) as error:
-                log.warning("story interrupted", error=str(error))  # Taken up again from the record.
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                log.exception("story failed")
-                self._stuck[rfq_id] = f"internal error: {error}"
-                for working in s.working:
-                    await working.cancel("internal error")  # Nobody watches over it any more.
-                with contextlib.suppress(SottoError):
-                    await self._set_aside(s, f"internal error: {error}")
-            finally:
-                self._forget(s)
-
-    async def _dispute(self, rfq_id: RfqId, said: LiftAnswered) -> None:
-        """After the end: a dealer holds to have traded what was resolved as refused. Recorded, for a person."""
-        async with self._reopened(rfq_id) as s:
-            with contextlib.suppress(WrongState):  # The dealer was answered when it said so.
-                take_lift_answer(s, s.block.lifts[said.lift_id], said)
-
-    @contextlib.asynccontextmanager
-    async def _reopened(self, rfq_id: RfqId) -> AsyncIterator[Sourcing]:
-        """An RFQ that is over, to add a fact to its record; nothing of it is begun again."""
-        s = await recover(self.parts, rfq_id, lambda *_: None, lambda *_: None)
-        try:
-            yield s
-            await s.journal.flush()
-        finally:
-            await self.parts.store.release(s.journal.lease)
-
-    async def _set_aside(self, s: Sourcing, reason: str) -> None:
-        """Records that a person is needed; on the record loaded anew if what is in memory cannot be written."""
-        if s.journal.broken is not None:
-            s = await recover(self.parts, s.rfq.rfq_id, lambda *_: None, lambda *_: None)
-        await s.journal.write(ev.PersonNeeded(reason))
-
-    def _forget(self, s: Sourcing) -> None:
-        self._live.pop(s.rfq.rfq_id, None)
-        if s.rfq.is_over and s.journal.broken is None:
-            self._just_over.add(s.rfq.rfq_id)
-        if s.rfq.is_over:
-            self._cancels.pop(s.rfq.rfq_id, None)
-        self.listening.forget(s)
-        self._news.wake(s.rfq.rfq_id)
-
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("background work failed", error=repr(error))
+            self.stories.cancel_all(self.killed)
 
     # --- what desks ask ---
 
@@ -244,7 +105,7 @@ class Engine:
 
         Raises BadInput, KeyReused, LimitBreached, MarketUnfit, NoNewRisk, StoreUnavailable.
         """
-        if not self._started:
+        if not self.stories.started:
             raise NoNewRisk("the engine is not taking new RFQs")
         rfq_id, created = await self._accepting.submit(desk_id, terms, idempotency_key, body_digest)
         return await self.rfq(rfq_id), created
@@ -260,27 +121,27 @@ class Engine:
 
     async def rfq(self, rfq_id: RfqId) -> Rfq:
         """The RFQ as it stands: live if it is ours, else as recorded. Raises NotFound."""
-        live = self._live.get(rfq_id)
+        live = self.stories.live.get(rfq_id)
         found = live.rfq if live else await self.parts.reader.rfq(rfq_id)
         if found is None:
             raise NotFound("RFQ", rfq_id)
-        if rfq_id in self._stuck and not found.needs_person:
-            return found.but(needs_person=self._stuck[rfq_id])
+        if rfq_id in self.stories.stuck and not found.needs_person:
+            return found.but(needs_person=self.stories.stuck[rfq_id])
         return found
 
     async def _alive(self, rfq_id: RfqId, wanted: str) -> Sourcing:
-        live = self._live.get(rfq_id)
+        live = self.stories.live.get(rfq_id)
         if live is not None:
             return live
         rfq = await self.rfq(rfq_id)
-        if rfq.is_over or rfq_id in self._stuck:
+        if rfq.is_over or rfq_id in self.stories.stuck:
             raise WrongState("RFQ", rfq_id, rfq.needs_person or rfq.status.value, wanted)
         raise LeaseLost(f"RFQ {rfq_id} is in the hands of another engine: ask again")
 
     async def cancel(self, rfq_id: RfqId, by: str) -> commands.CancelAnswer:
         """See commands.cancel. Raises NotFound, and WrongState when it is over."""
         s = await self._alive(rfq_id, "be cancelled")
-        self._cancels[rfq_id] = by
+        self.stories.cancels[rfq_id] = by
         return await commands.cancel(s, by)
 
     async def award(self, rfq_id: RfqId, picks: Sequence[commands.Pick], by: str) -> Award:
@@ -298,15 +159,15 @@ class Engine:
         quantity: Quantity | None = None,
     ) -> Rfq:
         """See commands.settle. An RFQ set aside after an internal error is taken up again."""
-        if rfq_id in self._stuck and rfq_id not in self._live:
-            s = await recover(self.parts, rfq_id, self._changed, self.listening.note)
+        if rfq_id in self.stories.stuck and rfq_id not in self.stories.live:
+            s = await self.stories.again(rfq_id)
             settled = await commands.settle(s, lift_id, answer, evidence, by, quantity)
-            self._stuck.pop(rfq_id, None)
-            self._resume(s)
+            self.stories.stuck.pop(rfq_id, None)
+            self.stories.resume(s)
             return settled
         rfq = await self.rfq(rfq_id)
-        if rfq.is_over and rfq.needs_person and rfq_id not in self._live:
-            async with self._reopened(rfq_id) as s:
+        if rfq.is_over and rfq.needs_person and rfq_id not in self.stories.live:
+            async with self.stories.reopened(rfq_id) as s:
                 return await commands.settle(s, lift_id, answer, evidence, by, quantity)
         s = await self._alive(rfq_id, "be settled")
         return await commands.settle(s, lift_id, answer, evidence, by, quantity)
@@ -327,14 +188,8 @@ class Engine:
     async def kill(self, by: str, reason: str) -> None:
         """Stops all that adds risk, at once: live RFQs are cancelled, nothing new begins. Then it is recorded."""
         self.controls.killed = f"{reason} ({by})"
-        self._cancel_all(by)
+        self.stories.cancel_all(by)
         await self.controls.kill(by, reason)
-
-    def _cancel_all(self, by: str) -> None:
-        for s in tuple(self._live.values()):
-            if not s.rfq.cancelling and not s.rfq.is_over and s.journal.broken is None:
-                s.journal.note(ev.CancelRequested(f"kill switch: {by}"))
-        log.warning("kill switch thrown", by=by, rfqs=len(self._live))
 
     async def release(self, by: str) -> None:
         """Lets new RFQs in again. What was cancelled stays cancelled."""
@@ -350,36 +205,4 @@ class Engine:
 
     def changes(self, rfq_id: RfqId) -> AbstractContextManager[asyncio.Event]:
         """An event set whenever more of this RFQ became durable. Clear it, read, then wait for it again."""
-        return self._news.of(rfq_id)
-
-    def _changed(self, s: Sourcing, events: Sequence[ev.Stamped]) -> None:
-        """Called when events were folded, and with none when earlier ones became durable."""
-        if not events:
-            self._news.wake(s.rfq.rfq_id)
-            return
-        symbol, rfq_id = s.rfq.terms.leg.symbol, s.rfq.rfq_id
-        for stamped in events:
-            self.listening.note(s, stamped.event)
-            if self.parts.observe is not None:
-                self.parts.observe(rfq_id, stamped)
-            match stamped.event:
-                case ev.DealersAsked(requests=requests):
-                    subjects = [(r.request_id, r.mid_at_ask) for r in requests]
-                    self.mark_outs.add(rfq_id, symbol, requests[0].market_asked_at, subjects)
-                case ev.LiftConfirmed(lift_id=lift_id, fill=fill):
-                    reference = fill.mid_at_fill or fill.price
-                    self.mark_outs.add(rfq_id, symbol, fill.market_filled_at, [(fill.fill_id, reference)])
-                    self._soon(self._book(s, Trade(s.block.lifts[lift_id], fill)))
-                case ev.ChildFilled(fill=fill):
-                    reference = fill.mid_at_fill or fill.price
-                    self.mark_outs.add(rfq_id, symbol, fill.market_filled_at, [(fill.fill_id, reference)])
-                case _:
-                    pass
-
-    async def _book(self, s: Sourcing, trade: Trade) -> None:
-        """Tells the dealer of its trade, once it is durable. Until acknowledged, the ledger sends it again."""
-        try:
-            await s.journal.flush()
-            await self.parts.gateway.book(trade)
-        except SottoError as error:
-            log.warning("trade not booked yet", rfq_id=trade.fill.rfq_id, error=str(error))
+        return self.stories.news.of(rfq_id)

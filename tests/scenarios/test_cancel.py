@@ -127,7 +127,7 @@ async def test_a_cancel_at_the_very_moment_of_asking_and_of_lifting(house: House
 
     def cancel_on(stream, events, *rest, **more):  # type: ignore[no-untyped-def]
         if any(isinstance(s.event, on[0]) for s in events):
-            for s in house.engine._live.values():
+            for s in house.engine.stories.live.values():
                 house.loop.call_soon(s.journal.note, ev.CancelRequested("desk-a"))
         return append(stream, events, *rest, **more)
 

@@ -67,7 +67,7 @@ async def test_what_was_open_when_it_was_thrown_does_not_go_on_after_a_crash(dat
         house.dealer("alpha")
         rfq_id = await house.submit(terms(quote_window_s=60.0))
         await house.sleep(1.0)
-        house.engine._live.clear()
+        house.engine.stories.live.clear()
         await house.engine.kill("olga", "drill")
         await house.crash()
     async with House.open(database_url, world, holder="engine-b") as house:

@@ -12,12 +12,12 @@ from rfq.domain.rfq import RfqStatus
 
 
 def owners(rfq_id: str, *houses: House) -> list[str]:
-    return [h.holder for h in houses if rfq_id in h.engine._live]
+    return [h.holder for h in houses if rfq_id in h.engine.stories.live]
 
 
 def fall_asleep(house: House) -> None:
     """It does not renew any more, and its session with the database is cut; all else in it goes on."""
-    (keeper,) = [t for t in house.engine._tasks if "_keep" in repr(t.get_coro())]
+    (keeper,) = [t for t in house.engine.stories.tasks if "_keep" in repr(t.get_coro())]
     keeper.cancel()
     assert house._store._leases._session is not None
     house._store._leases._session.terminate()
