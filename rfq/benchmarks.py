@@ -3,6 +3,8 @@
 import asyncio
 import math
 import multiprocessing
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -100,7 +102,7 @@ class Benchmarks:
             log.warning("no benchmark", rfq_id=received.rfq_id, why="too many are being worked")
             return
         if self._worker is None:
-            self._worker = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            self._worker = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent)
         self._working += 1
         try:
             working = asyncio.get_running_loop().run_in_executor(self._worker, cost_alone, twin, received)
@@ -117,6 +119,18 @@ class Benchmarks:
             await self._store.record(_stream(received.rfq_id), event, self._clock.now(), self._market_clock.now())
         except SottoError as error:
             log.warning("benchmark not recorded", rfq_id=received.rfq_id, error=str(error))
+
+
+def end_with_parent() -> None:
+    """For a worker process: it ends when the process that started it does, however that ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def cost_alone(twin: MatchingCore, received: ev.RfqReceived) -> dict[str, float]:
