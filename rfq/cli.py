@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is printed is for the user; what is logged goes beside it. The service sets up its own logs.
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # As it is when something is logged.
     )
     run: Command = options.run
     try:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 from virtual_time import START, SeededIds, VirtualClock, VirtualMarketClock, VirtualTimeLoop
 
@@ -36,6 +37,13 @@ def pytest_asyncio_loop_factories(
     if not told or item.get_closest_marker("real_time"):
         return {"asyncio": asyncio.new_event_loop}
     return {"virtual_time": VirtualTimeLoop}
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Commands and services set up the process's logs; the next test must not find them so."""
+    yield
+    structlog.reset_defaults()
 
 
 # --- time and ids ------------------------------------------------------------------------------------------------
