@@ -79,6 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     train_dealers.add_argument("--stored", action="store_true", help="learn from this service's own recorded history")
     train_dealers.set_defaults(run=_train_dealers)
 
+    calibrate = commands.add_parser("calibrate", help="estimate a simulated book's parameters from recorded data")
+    recorded = calibrate.add_mutually_exclusive_group(required=True)
+    recorded.add_argument("--book", type=Path, metavar="ZIP", help="LOBSTER zip with message and orderbook")
+    recorded.add_argument("--ticks", type=Path, nargs=2, metavar=("TRADES", "QUOTES"), help="zips of US equity ticks")
+    calibrate.add_argument("--from", dest="begin", default="09:30", help="HH:MM, New York (default 09:30)")
+    calibrate.add_argument("--until", default="12:45", help="HH:MM, New York (default 12:45)")
+    calibrate.add_argument("--grid-ticks", type=int, help="ticks between price levels (default: from the spread)")
+    calibrate.add_argument("--levels", type=int, help="price levels a side (default 10)")
+    calibrate.add_argument("--name", help="of the set (default: the stock's symbol)")
+    calibrate.add_argument("--out", type=Path, required=True, help="the parameter file to write")
+    calibrate.set_defaults(run=_calibrate)
+
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
     dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
     dealers.add_argument("--exchange", default="ws://127.0.0.1:8081/", help="the simulated exchange's socket")
@@ -166,6 +178,29 @@ def _bench_auction(options: argparse.Namespace) -> None:
 
     plan = bench.plan(quick=options.quick, rfqs=options.rfqs)
     asyncio.run(bench.run(plan)).print(as_json=options.json)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from lit_router.market import calibrate_ticks, calibration, lobster, nbbo, parameters, rates_table
+
+    if options.ticks and (options.grid_ticks, options.levels) != (None, None):
+        raise BadInput("--ticks", "--grid-ticks, --levels", "go with --book only: ticks show no depth")
+    day = lobster.read(options.book) if options.book else nbbo.read(*options.ticks)
+    begins_s = calibration.seconds_at(day, "--from", options.begin)
+    until_s = calibration.seconds_at(day, "--until", options.until)
+    name = options.name or day.symbol.lower()
+    if isinstance(day, lobster.Recording):
+        levels = calibration.LEVELS if options.levels is None else options.levels
+        found = calibration.calibrate(
+            day, name=name, begins_s=begins_s, until_s=until_s, grid_ticks=options.grid_ticks, levels=levels
+        )
+        rates = rates_table.of(found)
+    else:
+        found, rates = calibrate_ticks.calibrate(day, name=name, begins_s=begins_s, until_s=until_s)
+    parameters.save(found, options.out)
+    for line in rates_table.lines(found, rates):
+        say(line)
+    say(f"saved {found.name} as {options.out}")
 
 
 def _train_dealers(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ a price of 9,999,999,999 (ask) or its negative (bid). Source: lobsterdata.com, r
 import io
 import re
 import zipfile
+import zlib
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,10 @@ from rfq.domain.errors import BadInput
 from rfq.domain.values import Instrument, Price, Quantity, Symbol, TickBand
 
 ADD, PARTIAL_CANCEL, DELETE, EXECUTION, HIDDEN_EXECUTION, CROSS, HALT = 1, 2, 3, 4, 5, 6, 7
+FALL, DARK_PRINT, PRINT, UNMOVED = 8, 9, 10, 11
+"""Messages of recordings that are no LOBSTER files, where only the best prices are known: see `top_of_book`."""
+TRADES = (EXECUTION, HIDDEN_EXECUTION, DARK_PRINT, PRINT)
+"""Messages that are volume."""
 PRICE_UNIT = Decimal("0.0001")
 TICK = 100
 ABSENT = 9_999_999_999
@@ -38,6 +43,8 @@ class Recording(NamedTuple):
 
     `asks` and `bids` have shape (messages, levels, 2), price and size, size 0 where a level is absent. `added_at` is
     for each message the row in which its order was added, -1 if that was before the recording or is not known.
+    `crossed` marks rows after which the quotes are locked or crossed, and nobody can say where the market is; None:
+    never.
     """
 
     symbol: Symbol
@@ -51,11 +58,14 @@ class Recording(NamedTuple):
     asks: Ints
     bids: Ints
     added_at: Ints
+    crossed: npt.NDArray[np.bool_] | None = None
 
     @property
     def mids(self) -> Ints:
-        """Mid after each message, in price units; -1 while a side is empty."""
+        """Mid after each message, in price units; -1 while a side is empty or the quotes are crossed."""
         both = (self.asks[:, 0, 1] > 0) & (self.bids[:, 0, 1] > 0)
+        if self.crossed is not None:
+            both &= ~self.crossed
         return np.where(both, (self.asks[:, 0, 0] + self.bids[:, 0, 0]) // 2, -1)
 
 
@@ -65,7 +75,7 @@ def read(path: Path) -> Recording:
         with zipfile.ZipFile(path) as archive:
             message_name, book_name = (_member(archive, path, kind) for kind in ("message", "orderbook"))
             message_text, book_text = archive.read(message_name), archive.read(book_name)
-    except (OSError, zipfile.BadZipFile) as broken:
+    except (OSError, zipfile.BadZipFile, zlib.error) as broken:
         raise BadInput(str(path), type(broken).__name__, f"must be a readable zip file ({broken})") from broken
     name = _NAME.search(message_name)
     if name is None:
@@ -111,7 +121,7 @@ def instrument_of(recording: Recording) -> Instrument:
     rows = np.searchsorted(recording.times_s[known], minutes, side="right") - 1
     sampled = mids[known][rows[rows >= 0]].astype(float)
     spreads = (recording.asks[known, 0, 0] - recording.bids[known, 0, 0]) / mids[known] * 1e4
-    executed = np.isin(recording.kinds, (EXECUTION, HIDDEN_EXECUTION))
+    executed = np.isin(recording.kinds, TRADES)
     return Instrument(
         symbol=recording.symbol,
         currency="USD",
@@ -142,7 +152,7 @@ def _table(name: str, text: bytes, *, floats: bool, columns: int | None) -> np.n
     if columns is not None and table.shape[1] != columns:
         raise BadInput(f"{name}:1", table.shape[1], f"must have {columns} columns")
     if floats and not np.isfinite(table).all():
-        raise _at(name, np.asarray(~np.isfinite(table).all(axis=1)), "a number", "must be finite")
+        raise at_line(name, np.asarray(~np.isfinite(table).all(axis=1)), "a number", "must be finite")
     return table
 
 
@@ -161,7 +171,8 @@ def _first_bad_line(name: str, text: bytes, parse: type[float] | type[int]) -> B
     return BadInput(name, "", "could not be read")
 
 
-def _at(name: str, bad: np.ndarray, value: object, rule: str) -> BadInput:
+def at_line(name: str, bad: np.ndarray, value: object, rule: str) -> BadInput:
+    """What is wrong with the first row that is `bad`, one line of the file being one row."""
     return BadInput(f"{name}:{int(np.argmax(bad)) + 1}", value, rule)
 
 
@@ -177,7 +188,7 @@ def _check_messages(name: str, messages: np.ndarray) -> None:
     )
     for bad, values, rule in checks:
         if bad.any():
-            raise _at(name, bad, float(values[np.argmax(bad)]), rule)
+            raise at_line(name, bad, float(values[np.argmax(bad)]), rule)
 
 
 def _check_book(name: str, levels: np.ndarray) -> None:
@@ -185,24 +196,26 @@ def _check_book(name: str, levels: np.ndarray) -> None:
     present = np.abs(prices) != ABSENT
     negative = ((sizes < 0) | ((sizes == 0) & present) | (present & (prices <= 0))).any(axis=(1, 2))
     if negative.any():
-        raise _at(name, negative, "a level", "must have a positive price and size, or be absent")
+        raise at_line(name, negative, "a level", "must have a positive price and size, or be absent")
     both = present[:, 0].all(axis=1)
     crossed = both & (prices[:, 0, 0] <= prices[:, 0, 1])
     if crossed.any():
         row = int(np.argmax(crossed))
-        raise _at(name, crossed, f"ask {prices[row, 0, 0]}, bid {prices[row, 0, 1]}", "must not be crossed or locked")
+        shown = f"ask {prices[row, 0, 0]}, bid {prices[row, 0, 1]}"
+        raise at_line(name, crossed, shown, "must not be crossed or locked")
     deeper = present[:, 1:]
     worse = np.stack([np.diff(prices[:, :, 0]) > 0, np.diff(-prices[:, :, 1]) > 0], axis=-1)
     unsorted = (deeper & ~worse).any(axis=(1, 2))
     if unsorted.any():
-        raise _at(name, unsorted, "levels", "must be sorted from the best price")
+        raise at_line(name, unsorted, "levels", "must be sorted from the best price")
 
 
 def _added_at(kinds: Ints, ids: Ints) -> Ints:
-    added = np.full(len(kinds), -1, dtype=np.int64)
-    seen: dict[int, int] = {}
-    for row, (kind, order_id) in enumerate(zip(kinds.tolist(), ids.tolist(), strict=True)):
-        if kind == ADD:
-            seen[order_id] = row
-        added[row] = seen.get(order_id, -1)
+    """For each row the last one up to it that added an order of its id; -1 if there is none."""
+    by_id = np.argsort(ids, kind="stable")
+    grouped, places = ids[by_id], np.arange(len(ids))
+    begins = np.maximum.accumulate(np.where(grouped != np.roll(grouped, 1), places, 0))
+    last_add = np.maximum.accumulate(np.where(kinds[by_id] == ADD, places, -1))
+    added = np.empty(len(ids), dtype=np.int64)
+    added[by_id] = np.where(last_add >= begins, by_id[last_add], -1)
     return added

@@ -16,7 +16,7 @@ from rfq.domain.errors import BadInput, NotFound
 from rfq.domain.values import Instrument, Price, Quantity, Symbol
 
 HIDDEN = "hidden"
-"""The name under which the recorded hidden executions serve as a dark pool."""
+"""The name under which the recorded hidden executions, and off-exchange trades, serve as a dark pool."""
 
 
 class RecordedExchange(LitMatching):
@@ -62,12 +62,15 @@ class RecordedExchange(LitMatching):
         self._play_to(market_time)
 
     def _play_to(self, market_time: datetime) -> None:
-        until_s = self._seconds(market_time)
+        until_s, over = self._seconds(market_time), False
         for book in self._books.values():
             book.advance(until_s)
-            self._report_passive(book)
-        self._now = max(self._now, market_time)
-        if any(book.over for book in self._books.values()):
+            if book.passive_fills:
+                self._report_passive(book)
+            over |= book.over
+        if market_time > self._now:
+            self._now = market_time
+        if over:
             for entry in self._entries.values():
                 if entry.state is OrderState.LIVE and self._books[entry.ticket.symbol].over:
                     self._pull(entry)

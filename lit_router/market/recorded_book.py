@@ -8,37 +8,43 @@ Rules, all declared:
   fill us at our price. A recorded cancel moves us up only if its order was added before ours: the recording knows.
 - A recorded order that arrives at a price which crosses ours trades with ours, and what it gave us counts as taken.
 - Hidden liquidity: a recorded hidden execution strictly inside the spread shows a resting hidden order; our hidden
-  orders on the other side may have its lots, at its price, before the recorded aggressor does.
+  orders on the other side may have its lots, at its price, before the recorded aggressor does. In a recording of
+  ticks, off-exchange trades are that liquidity, at the best prices too; those at the mid serve either side.
+- While the quotes are locked or crossed there is no market: no side is shown and nothing recorded trades with anybody
+  (two participants still meet at a price that both gave). An order that comes then rests, whatever its price.
+
+Only messages that may touch something of ours are played; see Touches.
 """
 
 from bisect import bisect_right
 from copy import copy
 from typing import Self
 
-import numpy as np
-
 from lit_router.market.level_book import PassiveFill, Walk
 from lit_router.market.lobster import (
     ADD,
+    DARK_PRINT,
     DELETE,
     EXECUTION,
-    HALT,
+    FALL,
     HIDDEN_EXECUTION,
     PARTIAL_CANCEL,
     Recording,
 )
 from lit_router.market.own_orders import UNKNOWN_AHEAD, OwnOrder, OwnQueue
+from lit_router.market.recorded_tape import RecordedTape
 from lit_router.market.tape import Steps
+from lit_router.market.touches import Touches, Watch
+
+STRETCH = 1024
+"""Messages searched at once for those that may touch something."""
 
 
-class RecordedBook:
-    """One recorded instrument. `row` is the next message to be played; the book shown is that of the row before."""
+class RecordedBook(RecordedTape):
+    """One recorded instrument with our orders in it."""
 
     def __init__(self, recording: Recording) -> None:
-        self.recording = recording
-        self.now_s = 0.0
-        self.halted = False
-        self.row = 0
+        super().__init__(recording)
         self.passive_fills: list[PassiveFill] = []
         self.bids: dict[int, OwnQueue] = {}
         self.asks: dict[int, OwnQueue] = {}
@@ -47,73 +53,33 @@ class RecordedBook:
         self._arrived: dict[tuple[str, str], int] = {}
         self._taken_volume = Steps()
         self._taken_lots = 0
-        executed = np.isin(recording.kinds, (EXECUTION, HIDDEN_EXECUTION))
-        self._mids: list[int] = recording.mids.tolist()
-        self._times: list[float] = recording.times_s.tolist()
-        self._volumes: list[int] = np.cumsum(np.where(executed, recording.sizes, 0)).tolist()
-        self._last_trades: list[int] = np.maximum.accumulate(np.where(executed, np.arange(len(executed)), -1)).tolist()
-        self._halts: list[int] = np.flatnonzero(recording.kinds == HALT).tolist()
-        self._kinds, self._sizes = recording.kinds.tolist(), recording.sizes.tolist()
-        self._prices, self._buys = recording.prices.tolist(), recording.buys.tolist()
-
-    # --- what is public -------------------------------------------------------------------------------------------
-
-    @property
-    def mid(self) -> int | None:
-        return self._mid_of(self.row)
+        self._touches = Touches(recording)
+        self._searched = 0
+        """Messages before this row that may touch something are in `_ahead`, last first. 0: search anew, because there
+        is more to be touched, or so much less that the search pays."""
+        self._ahead: list[int] = []
 
     @property
     def volume(self) -> int:
         return self.volume_at(self.now_s)
 
-    @property
-    def over(self) -> bool:
-        """The recording has ended."""
-        return self.now_s >= self.recording.ends_s
-
-    def mid_at(self, at_s: float) -> int | None:
-        return self._mid_of(bisect_right(self._times, at_s))
-
     def volume_at(self, at_s: float) -> int:
         """Recorded lots traded, and those that participants took besides."""
-        row = bisect_right(self._times, at_s)
-        return (self._volumes[row - 1] if row else 0) + (self._taken_volume.at(at_s) or 0)
-
-    def last_trade(self) -> tuple[int, int] | None:
-        last = self._last_trades[self.row - 1] if self.row else -1
-        return None if last < 0 else (self._prices[last], self._sizes[last])
+        return self.recorded_volume_at(at_s) + (self._taken_volume.at(at_s) or 0)
 
     def depth(self, bids: bool, most: int = 5) -> list[tuple[int, int]]:
         """Recorded levels from the best, with what is still to be had of them (possibly nothing)."""
         consumed = self._consumed[bids]
-        return [(price, max(0, lots - consumed.get(price, 0))) for price, lots in self._levels(bids)[:most]]
+        return [(price, max(0, lots - consumed.get(price, 0))) for price, lots in self.levels(bids)[:most]]
 
     def own(self, bids: bool) -> dict[int, OwnQueue]:
         return self.bids if bids else self.asks
-
-    def _mid_of(self, row: int) -> int | None:
-        return self._mids[row - 1] if row and self._mids[row - 1] >= 0 else None
-
-    def _levels(self, bids: bool) -> list[tuple[int, int]]:
-        if not self.row:
-            return []
-        side = (self.recording.bids if bids else self.recording.asks)[self.row - 1]
-        return [(price, lots) for price, lots in side.tolist() if lots]
-
-    def _displayed(self, bids: bool, price: int) -> int | None:
-        """Lots displayed at a price; None if the price is beyond the recorded levels."""
-        levels = self._levels(bids)
-        for level, lots in levels:
-            if level == price:
-                return lots
-        full = len(levels) == self.recording.bids.shape[1]
-        beyond = full and (price < levels[-1][0] if bids else price > levels[-1][0])
-        return None if beyond else 0
 
     # --- participants ---------------------------------------------------------------------------------------------
 
     def execute(self, order: OwnOrder, *, rests: bool) -> Walk:
         """A participant's order walks the displayed depth; what is left joins its queue if it `rests`."""
+        self._searched = 0
         taken, met_itself = self._walk(order)
         if rests and order.leaves and not met_itself:
             self._rest(order)
@@ -121,6 +87,7 @@ class RecordedBook:
 
     def hide(self, order: OwnOrder) -> None:
         """Rests an order among the hidden ones."""
+        self._searched = 0
         self.hidden.append(order)
 
     def pull(self, order: OwnOrder) -> None:
@@ -137,7 +104,7 @@ class RecordedBook:
 
     def _walk(self, order: OwnOrder) -> tuple[list[tuple[int, int]], bool]:
         bids, taken = not order.buys, list[tuple[int, int]]()
-        levels, facing, consumed = dict(self._levels(bids)), self.own(bids), self._consumed[bids]
+        levels, facing, consumed = dict(self.levels(bids)), self.own(bids), self._consumed[bids]
         met_itself = False
         for price in sorted({*levels, *facing}, reverse=bids):
             beyond = order.price is not None and (price > order.price if order.buys else price < order.price)
@@ -159,7 +126,7 @@ class RecordedBook:
 
     def _rest(self, order: OwnOrder) -> None:
         assert order.price is not None
-        displayed = self._displayed(order.buys, order.price)
+        displayed = self.displayed(order.buys, order.price)
         gone = self._consumed[order.buys].get(order.price, 0)
         ahead = UNKNOWN_AHEAD if displayed is None else max(0, displayed - gone)
         self.own(order.buys).setdefault(order.price, OwnQueue()).join(order, ahead)
@@ -170,6 +137,7 @@ class RecordedBook:
             self.passive_fills.append(PassiveFill(at_s, order, price, lots, order.leaves, self.mid))
             if not order.leaves:
                 self._arrived.pop((order.participant, order.order_id), None)
+                self._searched = 0
         side = self.own(bids)
         if price in side and not side[price].orders:
             del side[price]
@@ -177,30 +145,63 @@ class RecordedBook:
     # --- the recording --------------------------------------------------------------------------------------------
 
     def advance(self, until_s: float) -> None:
-        """Plays messages up to `until_s`; without participants in the book it skips straight there."""
-        end = bisect_right(self._times, until_s)
-        watched = self.bids or self.asks or self.hidden or any(self._consumed.values())
-        if watched:
-            for row in range(self.row, end):
-                self._play(row)
-                self.row = row + 1
-                self._refresh(self._buys[row], self._prices[row])
-        self.row = max(self.row, end)
-        self.now_s = max(self.now_s, until_s)
-        halts = bisect_right(self._halts, self.row - 1)
-        self.halted = self.over or (halts > 0 and self._prices[self._halts[halts - 1]] != 1)
+        """Plays messages up to `until_s`; those that cannot touch anything of ours it skips."""
+        end = bisect_right(self._times, until_s, self.row)
+        while self.row < end and (self.bids or self.asks or self.hidden or any(self._consumed.values())):
+            self._play_some(end)
+        self.row = end
+        if until_s > self.now_s:
+            self.now_s = until_s
+        self.halted = self.over or (bool(self._halts) and self._halt_stands())
 
-    def _play(self, row: int) -> None:
-        kind, price, lots, buys = self._kinds[row], self._prices[row], self._sizes[row], self._buys[row]
+    def _play_some(self, end: int) -> None:
+        """Plays what may touch something of ours, up to row `end` or as far as was searched for it."""
+        if self.row >= self._searched:
+            self._searched = min(self.row + STRETCH, len(self._times))
+            self._ahead = self._touching(self.row, self._searched)[::-1]
+        end = min(end, self._searched)
+        while self._ahead and self._ahead[-1] < end:
+            self.row = self._ahead.pop()
+            self._step()
+            if not self._searched:
+                return
+        self.row = end
+
+    def _touching(self, begin: int, end: int) -> list[int]:
+        """Rows that may touch something of ours."""
+        watches = list[Watch]()
+        for bids in (True, False):
+            own, consumed = self.own(bids), self._consumed[bids]
+            for price in {*own, *consumed}:
+                deep, joined, rests = consumed.get(price, 0), -1, price in own
+                if rests:
+                    last = own[price].orders[-1]
+                    deep, joined = deep + last.ahead, self._arrived[last.participant, last.order_id]
+                watches.append(Watch(bids, price, rests, deep, joined))
+        return self._touches.rows(begin, end, watches, hidden=bool(self.hidden))
+
+    def _step(self) -> None:
+        """Plays the next message."""
+        row, recording = self.row, self.recording
+        kind, price, buys = recording.kinds.item(row), recording.prices.item(row), recording.buys.item(row)
+        self._play(row, kind, price, recording.sizes.item(row), buys)
+        self.row = row + 1
+        for touched in {*self.own(buys), *self._consumed[buys]} if kind == FALL else (price,):
+            self._refresh(buys, touched)
+
+    def _play(self, row: int, kind: int, price: int, lots: int, buys: bool) -> None:
+        """What the message does to ours, before the book shows it."""
         at_s = self._times[row]
         if kind == ADD:
-            given = self._fill_better(not buys, price, lots, at_s, including=True)
-            if given:
-                self._consumed[buys][price] = self._consumed[buys].get(price, 0) + given
+            self._arrive(buys, price, lots, at_s)
+        elif kind == FALL:
+            # The best price behind the one that went was there before; what it still has may cross ours.
+            price, lots = (self.recording.bids if buys else self.recording.asks)[row, 0].tolist()
+            self._arrive(buys, price, max(0, lots - self._consumed[buys].get(price, 0)), at_s)
         elif kind in (PARTIAL_CANCEL, DELETE):
             own = self.own(buys).get(price)
             if own is not None:
-                self._cancelled(own, lots, int(self.recording.added_at[row]))
+                self._cancelled(own, lots, self.recording.added_at.item(row))
         elif kind == EXECUTION:
             left = lots - self._fill_better(buys, price, lots, at_s, including=False)
             eaten = min(left, self._consumed[buys].get(price, 0))
@@ -211,7 +212,18 @@ class RecordedBook:
                 self._record_hits(buys, price, own.take(left - eaten, UNKNOWN_AHEAD, None).hits, at_s)
         elif kind == HIDDEN_EXECUTION:
             self._fill_better(buys, price, lots, at_s, including=True)
-            self._fill_hidden(not buys, price, lots, at_s)
+            bid, ask = self.best(True), self.best(False)
+            if bid is not None and ask is not None and bid < price < ask:
+                self._fill_hidden(not buys, price, lots, at_s)
+        elif kind == DARK_PRINT:
+            self._fill_hidden(None if price == self.mid else not buys, price, lots, at_s)
+
+    def _arrive(self, bids: bool, price: int, lots: int, at_s: float) -> None:
+        """A recorded order comes: what it gives to ours that it crosses counts as taken."""
+        given = self._fill_better(not bids, price, lots, at_s, including=True)
+        if given:
+            self._consumed[bids][price] = self._consumed[bids].get(price, 0) + given
+            self._searched = 0
 
     def _fill_better(self, bids: bool, price: int, lots: int, at_s: float, *, including: bool) -> int:
         """Fills our orders that have priority over `price` (ours there too if `including`), at their own prices."""
@@ -232,14 +244,13 @@ class RecordedBook:
                 order.ahead = max(0, order.ahead - lots)
             order.ahead = floor = max(floor, order.ahead)
 
-    def _fill_hidden(self, buys: bool, price: int, lots: int, at_s: float) -> None:
-        bid, ask = self.best(True), self.best(False)
-        if bid is None or ask is None or not bid < price < ask:
-            return
+    def _fill_hidden(self, buys: bool | None, price: int, lots: int, at_s: float) -> None:
+        """Serves our hidden buyers (or sellers; None: whoever was first) with lots at a price."""
         for order in self.hidden:
-            within = order.price is None or (price <= order.price if buys else price >= order.price)
+            within = order.price is None or (price <= order.price if order.buys else price >= order.price)
             hit = min(lots, order.leaves)
-            if order.buys != buys or not within or not hit or hit < min(order.minimum, order.leaves):
+            wrong_side = buys is not None and order.buys != buys
+            if wrong_side or not within or not hit or hit < min(order.minimum, order.leaves):
                 continue
             order.leaves -= hit
             order.filled += hit
@@ -247,17 +258,12 @@ class RecordedBook:
             self.passive_fills.append(PassiveFill(at_s, order, price, hit, order.leaves, self.mid))
         self.hidden = [order for order in self.hidden if order.leaves]
 
-    def best(self, bids: bool) -> int | None:
-        """The best recorded price of a side."""
-        levels = self._levels(bids)
-        return levels[0][0] if levels else None
-
     def _refresh(self, bids: bool, price: int) -> None:
         """After a message at a price: what was taken cannot exceed what is displayed, nor can what stands ahead."""
         consumed, own = self._consumed[bids], self.own(bids).get(price)
         if price not in consumed and own is None:
             return
-        displayed = self._displayed(bids, price)
+        displayed = self.displayed(bids, price)
         if displayed is None:
             return
         gone = min(consumed.get(price, 0), displayed)
@@ -274,7 +280,7 @@ class RecordedBook:
         twin.bids = {price: queue.copy() for price, queue in self.bids.items()}
         twin.asks = {price: queue.copy() for price, queue in self.asks.items()}
         twin.hidden = [order.copy() for order in self.hidden]
-        twin.passive_fills = list(self.passive_fills)
+        twin.passive_fills, twin._ahead = list(self.passive_fills), list(self._ahead)
         twin._consumed = {side: dict(taken) for side, taken in self._consumed.items()}
         twin._arrived, twin._taken_volume = dict(self._arrived), self._taken_volume.copy()
         return twin

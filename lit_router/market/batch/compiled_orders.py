@@ -1,0 +1,319 @@
+"""Participants in the book, on a processor: `orders.py` and `dark.py` are the definition, a test holds them equal.
+
+An order meets what is displayed: the anonymous queues less what participants took of them, and the others' orders, by
+price, then time. One rule, `before`, says how many lots come before an order; whoever walks the book, anonymous or not,
+gives it what is left of their lots after those.
+"""
+
+import math
+
+import numpy as np
+
+from lit_router.market.batch import draws
+from lit_router.market.batch.compilation import compiled, inlined
+from lit_router.market.batch.compiled_book import outcome, row_between, shift_cells, word
+from lit_router.market.batch.laws import COUNT_COLUMNS, COUNTS, LEAST_ARRIVALS, OCTAVE
+from lit_router.market.batch.rules import LEAN_STEP, LEANS
+from lit_router.market.parameters import QUANTILES
+
+FADES, DEALERS, POOLS, QUEUE_PLACES = draws.FADES, draws.DEALERS, draws.POOLS, draws.QUEUE_PLACES
+NO_LIMIT = 1 << 30
+FRACTION = 1 << 20
+
+
+@inlined
+def shown(m, cell):
+    return max(0, m.queues[cell] - m.taken[cell])
+
+
+@inlined
+def cell_price(m, cell):
+    return m.first_bid + (cell - len(m.queues) // 2 + 1) * m.grid
+
+
+@inlined
+def deal(m, k, lots, twice_price):
+    """Gives `lots` to order `k`. An order with nothing left frees its slot."""
+    m.leaves[k] -= lots
+    m.filled[k] += lots
+    m.paid[k] += twice_price * lots
+    m.net += m.side[k] * lots
+    if m.leaves[k] == 0:
+        m.side[k] = 0
+
+
+@compiled
+def before(m, k):
+    """Lots that whoever walks the book must take before order `k`: better prices, then what is ahead at its own."""
+    levels, bids = len(m.queues) // 2, m.side[k] > 0
+    price, lots = m.price[k], 0
+    for level in range(levels):
+        cell = levels - 1 - level if bids else levels + level
+        here = cell_price(m, cell)
+        if here == price:
+            return lots + min(m.ahead[k], shown(m, cell)) + _others(m, k)
+        if here < price if bids else here > price:
+            return lots + _others(m, k)
+        lots += shown(m, cell)
+    return lots + m.ahead[k] + _others(m, k)
+
+
+@compiled
+def _others(m, k):
+    """Lots of the participants' orders on the same side that stand before order `k`."""
+    lots, side, price = 0, m.side[k], m.price[k]
+    for other in range(len(m.side)):
+        if other != k and m.side[other] == side and m.venue[other] == 0:
+            better = side * (m.price[other] - price)
+            if better > 0 or (better == 0 and m.rank[other] < m.rank[k]):
+                lots += m.leaves[other]
+    return lots
+
+
+@compiled
+def give(m, bids, lots, limit, given):
+    """An incoming `lots` against the bids (or asks) down to `limit`: what each resting order gets, in `given`."""
+    total = 0
+    for k in range(len(m.side)):
+        given[k] = 0
+        within = m.price[k] >= limit if bids else m.price[k] <= limit
+        if within and m.venue[k] == 0 and (m.side[k] > 0 if bids else m.side[k] < 0):
+            given[k] = max(0, min(lots - before(m, k), m.leaves[k]))
+            total += given[k]
+    return total
+
+
+@compiled
+def hit(m, bids, lots, given):
+    """Anonymous market orders of `lots` reach the participants' orders. Returns the lots these got."""
+    total = give(m, bids, lots, -NO_LIMIT if bids else NO_LIMIT, given)
+    if total:
+        for k in range(len(m.side)):
+            if given[k]:
+                deal(m, k, given[k], 2 * m.price[k])
+    return total
+
+
+@compiled
+def own_limit(m, bids, lots, owner):
+    """How far an incoming order of `owner` may go before it would meet an order of its own (self-trade prevention)."""
+    for k in range(len(m.side)):
+        if m.venue[k] == 0 and m.owner[k] == owner and (m.side[k] > 0 if bids else m.side[k] < 0):
+            lots = min(lots, before(m, k))
+    return lots
+
+
+@compiled
+def sweep(m, bids, lots, limit, given):
+    """A participant's `lots` walk the bids (or asks) down to `limit`: resting orders get theirs, the rest comes from
+    the anonymous queues. Returns lots taken and the sum of twice the price times lots."""
+    give(m, bids, lots, limit, given)
+    levels, orders = len(m.queues) // 2, len(m.side)
+    done, paid, anonymous = 0, 0, 0
+    for level in range(levels):
+        cell = levels - 1 - level if bids else levels + level
+        price = cell_price(m, cell)
+        if price < limit if bids else price > limit:
+            break
+        better, here, got = 0, 0, 0
+        for k in range(orders):
+            if m.venue[k] == 0 and (m.side[k] > 0 if bids else m.side[k] < 0):
+                if m.price[k] > price if bids else m.price[k] < price:
+                    better += m.leaves[k]
+                elif m.price[k] == price:
+                    here += m.leaves[k]
+                    got += given[k]
+        there = shown(m, cell)
+        taken = max(0, min(lots - anonymous - better, there + here)) - got
+        # What stands before this cell: all that is displayed at better prices, whether it was taken or not.
+        m.taken[cell] += taken
+        anonymous += there
+        done += taken
+        paid += 2 * price * taken
+    for k in range(orders):
+        if given[k]:
+            twice = 2 * m.price[k]
+            done += given[k]
+            paid += twice * given[k]
+            deal(m, k, given[k], twice)
+    m.volume += done
+    return done, paid
+
+
+@compiled
+def settle_places(m, r, step, cut):
+    """After arrivals and cancels: who of the participants' orders moved up in its queue, under the assumption made."""
+    levels = len(m.queues) // 2
+    for k in range(len(m.side)):
+        if m.side[k] == 0 or m.venue[k] != 0:
+            continue
+        steps = m.price[k] - m.first_bid
+        cell = steps // m.grid + levels - 1
+        if steps % m.grid or cell < 0 or cell >= 2 * levels or (cell < levels) != (m.side[k] > 0):
+            continue
+        # `cut` lots went from a queue of `stood`, of which `ahead` were in front of the order.
+        gone, ahead = cut[cell], m.ahead[k]
+        if gone and ahead:
+            stood = max(gone, shown(m, cell) + gone)
+            ahead = min(ahead, stood)
+            draw = (word(m.key, step, QUEUE_PLACES + k // 2) >> (32 * (k % 2))) & 0x7FFFFFFF
+            in_front = r.cancels == 0 or (r.cancels == 1 and draw * stood < ahead << 31)
+            behind = stood - ahead
+            ahead -= min(ahead, gone) if in_front else max(0, gone - behind)
+        m.ahead[k] = ahead
+
+
+@compiled
+def clamp_ahead(m):
+    """Nobody stands behind more than is displayed at the price, once the price is in view."""
+    levels = len(m.queues) // 2
+    for k in range(len(m.side)):
+        if m.side[k] == 0 or m.venue[k] != 0:
+            continue
+        steps = m.price[k] - m.first_bid
+        cell = steps // m.grid + levels - 1
+        if cell < 0 or cell >= 2 * levels:
+            continue
+        mine = steps % m.grid == 0 and (cell < levels) == (m.side[k] > 0)
+        m.ahead[k] = min(m.ahead[k], shown(m, cell)) if mine else 0
+
+
+@compiled
+def cross(m, scratch):
+    """The book came to participants' prices: resting orders trade with the displayed queues they now meet."""
+    levels = len(m.queues) // 2
+    for k in range(len(m.side)):
+        if m.side[k] == 0 or m.venue[k] != 0:
+            continue
+        buys, price = m.side[k] > 0, m.price[k]
+        got = 0
+        for level in range(levels):
+            cell = levels + level if buys else levels - 1 - level
+            there = cell_price(m, cell)
+            if there > price if buys else there < price:
+                break
+            here = min(m.leaves[k] - got, shown(m, cell))
+            m.taken[cell] += here
+            got += here
+        if got:
+            m.volume += got
+            deal(m, k, got, 2 * price)
+
+
+@compiled
+def press(m, r):
+    """Participants' executions move the book: see `impact`. Returns the cells it moved."""
+    m.pressed = m.pressed * r.pressed_decay + m.net * ((1.0 - r.pressed_decay) / r.step_s)
+    m.net = 0
+    size = np.rint(math.sqrt(abs(m.pressed)) * FRACTION) / FRACTION * m.impact_unit
+    push = size if m.pressed >= 0.0 else -size
+    total = 0.0
+    for i in range(len(m.kernel)):
+        m.kernel[i] = m.kernel[i] * r.kernel_decay[i] + r.kernel_weight[i] * push
+        total = total + m.kernel[i]
+    threshold = ((m.key >> 11) & (FRACTION - 1)) / FRACTION
+    wanted = total + threshold
+    moved = 0
+    if wanted >= m.shift + 1:
+        moved = 1
+    elif wanted < m.shift and m.first_bid - (len(m.queues) // 2 + 2) * m.grid > 0:
+        moved = -1
+    if moved:
+        levels = len(m.queues) // 2
+        m.shift += moved
+        m.first_bid += moved * m.grid
+        shift_cells(m.taken, moved)
+        m.taken[levels - 1 if moved > 0 else levels] = 0
+    return moved
+
+
+@compiled
+def replenish(m, r, step):
+    """What participants took comes back little by little, and never exceeds what is there. Returns what is left."""
+    uniform, left = word(m.key, step, FADES) & 0xFFFF, 0
+    for cell in range(len(m.taken)):
+        taken = m.taken[cell]
+        if taken:
+            taken = min(taken - ((taken * r.taken_fade + uniform) >> 16), m.queues[cell])
+            m.taken[cell] = taken
+            left += taken
+    return left
+
+
+@compiled
+def best_prices(m, out):
+    """Best displayed bid and ask, participants included: `out` = (bid, ask), -1 for a side that is empty."""
+    levels = len(m.queues) // 2
+    out[0] = out[1] = -1
+    for level in range(levels):
+        if shown(m, levels - 1 - level):
+            out[0] = cell_price(m, levels - 1 - level)
+            break
+    for level in range(levels):
+        if shown(m, levels + level):
+            out[1] = cell_price(m, levels + level)
+            break
+    for k in range(len(m.side)):
+        if m.side[k] != 0 and m.venue[k] == 0:
+            if m.side[k] > 0:
+                out[0] = max(out[0], m.price[k])
+            else:
+                out[1] = m.price[k] if out[1] < 0 else min(out[1], m.price[k])
+
+
+@compiled
+def pool_step(m, laws, r, step, pool, pace, latent, twice_mid):
+    """Hidden interest arrives in one pool, meets resting orders at the mid, and fades. `twice_mid` -1: no mid."""
+    first = word(m.key, step, POOLS + 2 * pool)
+    second = word(m.key, step, POOLS + 2 * pool + 1)
+    for side in range(2):
+        if m.hidden[pool, side] and ((second >> (21 * side)) & 0x1FFFFF) < r.pool_fade[pool]:
+            m.hidden[pool, side] = 0
+    row = row_between(r.pool_logs[pool] + pace, LEAST_ARRIVALS * OCTAVE, COUNTS, (second >> 42) & 0xFF, laws.between)
+    many = outcome(laws.counts[row * COUNT_COLUMNS + (first & 31)], ((first >> 5) & 0x3FFF) << 1)
+    size, came, side = 0, 0, 0
+    if many:
+        lean = max(0, min(LEANS, latent // LEAN_STEP + LEANS // 2))
+        side = 0 if ((first >> 25) & 0x1FFFFF) < r.pool_lean[pool, lean] else 1
+        size = max(1, int(many * r.pool_sizes[pool, (first >> 19) & (QUANTILES - 1)] * m.day_lots))
+        came = size
+        m.hidden[pool, side] += size
+    if twice_mid >= 0:
+        meet_hidden(m, r, pool, twice_mid)
+    if came and ((first >> 46) & 0xFFF) < r.pool_fleeting[pool]:
+        m.hidden[pool, side] = max(0, m.hidden[pool, side] - came)
+
+
+@compiled
+def meet_hidden(m, r, pool, twice_mid):
+    """Participants' orders in a pool trade at the midpoint with what is hidden there, first come first served."""
+    for k in range(len(m.side)):
+        if m.side[k] == 0 or m.venue[k] != pool + 1:
+            continue
+        if m.side[k] * (2 * m.price[k] - twice_mid) < 0:
+            continue
+        contra = 1 if m.side[k] > 0 else 0
+        lots = min(m.leaves[k], m.hidden[pool, contra])
+        least = max(m.least[k], int(r.pool_least[pool] * m.day_lots))
+        if lots and lots >= min(least, m.leaves[k]):
+            m.hidden[pool, contra] -= lots
+            m.dark_volume += lots
+            deal(m, k, lots, twice_mid)
+
+
+@compiled
+def dealers_trade(m, step, given):
+    """Dealers' flows send market orders at their pace."""
+    for flow in range(len(m.pending)):
+        left = m.pending[flow]
+        if left == 0:
+            continue
+        dither = ((word(m.key, step, DEALERS) >> (20 * flow)) & (FRACTION - 1)) / FRACTION
+        lots = min(abs(left), int(m.pace_lots[flow] + dither))
+        if lots <= 0:
+            continue
+        sells = left < 0
+        done, _ = sweep(m, sells, lots, -NO_LIMIT if sells else NO_LIMIT, given)
+        signed = -done if sells else done
+        m.pending[flow] -= signed
+        m.net += signed

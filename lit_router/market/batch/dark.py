@@ -1,0 +1,53 @@
+"""Dark pools as tensor operations: the definition of what `compiled_orders.py` does on a processor; see `pools`."""
+
+import torch
+
+from lit_router.market.batch import alias, draws
+from lit_router.market.batch.book import Weather, row_between
+from lit_router.market.batch.laws import COUNT_COLUMNS, COUNTS, LEAST_ARRIVALS, OCTAVE, Laws
+from lit_router.market.batch.orders import deal
+from lit_router.market.batch.rules import LEAN_STEP, LEANS, Rules
+from lit_router.market.batch.state import State
+
+
+def pool_step(
+    s: State, laws: Laws, r: Rules, pool: int, weather: Weather, twice_mid: torch.Tensor, live: torch.Tensor
+) -> None:
+    """Hidden interest arrives in one pool, meets resting orders at the mid, and fades. `twice_mid` -1: no mid."""
+    first = draws.words(s.key, s.step, draws.POOLS + 2 * pool)
+    second = draws.words(s.key, s.step, draws.POOLS + 2 * pool + 1)
+    sides = torch.arange(2, device=first.device)
+    fades = draws.bits(second[:, None], 21 * sides, 21) < r.pool_fade[pool]
+    hidden = s.hidden[:, pool].long() * ~(fades & live[:, None])
+    log = r.pool_logs[pool] + weather.pace
+    row = row_between(log, LEAST_ARRIVALS * OCTAVE, COUNTS, draws.bits(second, 42, 8), laws)
+    many = alias.drawn(laws.counts[row * COUNT_COLUMNS + (first & 31)], draws.bits(first, 5, 14) << 1) * live
+    lean = (torch.div(weather.tilt, LEAN_STEP, rounding_mode="floor") + LEANS // 2).clamp(0, LEANS)
+    sells = draws.bits(first, 25, 21) >= r.pool_lean[pool][lean]
+    size = (many * r.pool_sizes[pool][draws.bits(first, 19, 6)] * s.day_lots).long().clamp(min=1) * (many > 0)
+    came = size[:, None] * (sells.long()[:, None] == sides)
+    s.hidden[:, pool] = (hidden + came).to(torch.int32)
+    meet_hidden(s, r, pool, twice_mid, live)
+    fleeting = draws.bits(first, 46, 12) < r.pool_fleeting[pool]
+    left = (s.hidden[:, pool] - came * fleeting[:, None]).clamp(min=0)
+    s.hidden[:, pool] = torch.where((came > 0) & fleeting[:, None], left, s.hidden[:, pool]).to(torch.int32)
+
+
+def meet_hidden(s: State, r: Rules, pool: int, twice_mid: torch.Tensor, live: torch.Tensor) -> None:
+    """Participants' orders in a pool trade at the midpoint with what is hidden there, first come first served."""
+    smallest = (r.pool_least[pool] * s.day_lots).long()
+    for k in range(s.side.shape[1]):
+        side, leaves = s.side[:, k], s.leaves[:, k].long()
+        here = live & (twice_mid >= 0) & (side != 0) & (s.venue[:, k] == pool + 1)
+        here = here & (side * (2 * s.price[:, k].long() - twice_mid) >= 0)
+        contra = (side > 0).long()
+        there = s.hidden[:, pool].long().gather(1, contra[:, None])[:, 0]
+        lots = torch.minimum(leaves, there)
+        least = torch.minimum(torch.maximum(s.least[:, k].long(), smallest), leaves)
+        lots = lots * (here & (lots > 0) & (lots >= least))
+        taken = torch.stack([lots * (contra == 0), lots * (contra == 1)], 1)
+        s.hidden[:, pool] -= taken.to(torch.int32)
+        s.dark_volume.add_(lots)
+        got = torch.zeros_like(s.paid)
+        got[:, k] = lots
+        deal(s, got, twice_mid[:, None])

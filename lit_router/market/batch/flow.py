@@ -1,0 +1,38 @@
+"""Signed flow that persists: market orders lean to one side for seconds, minutes and longer.
+
+Order signs are correlated over hours (Lillo and Farmer 2004; Bouchaud, Farmer, Lillo 2009, section 5). Here a latent
+tilt, a sum of three independent mean-reverting states, multiplies buy orders by 2^tilt and sell orders by 2^-tilt.
+Prices stay nearly unpredictable because liquidity adapts: makers expect the flow and replenish the side that is hit
+(ADAPTS). Tactical traders read the displayed imbalance: their market orders come at (1 + TACTICAL x imbalance).
+Depths and levels are declared assumptions; the realism report shows what they lead to.
+"""
+
+import math
+
+import numpy as np
+
+MEMORIES = (10.0, 100.0, 1000.0)
+DEPTHS = (0.40, 0.35, 0.30)
+"""Standard deviation of each part of the tilt, in powers of two."""
+ADAPTS = 0.35
+"""Strain taken off the side that is hit (and put on the other) for each power of two of tilt."""
+TACTICAL = 2.0
+IMBALANCES = 64
+MOST_TILT = 1.5
+"""Largest tilt, powers of two."""
+
+
+def decays(step_s: float) -> np.ndarray:
+    """What is left of each memory after a step."""
+    return np.exp(-step_s / np.array(MEMORIES))
+
+
+def kicks(step_s: float) -> np.ndarray:
+    """Factors that give a uniform on -1..1 (variance 1/3) the size that keeps the depths."""
+    return np.array(DEPTHS) * np.sqrt(1 - decays(step_s) ** 2) * math.sqrt(3.0)
+
+
+def tactical_logs(octave: int) -> np.ndarray:
+    """By imbalance class 0..IMBALANCES (all against .. all in favour): logarithm of the rate's factor."""
+    favour = np.maximum(0.0, np.arange(IMBALANCES + 1) / (IMBALANCES / 2) - 1.0)
+    return np.rint(octave * np.log2(1 + TACTICAL * favour)).astype(np.int32)

@@ -1,0 +1,174 @@
+"""B markets in one object: made from a parameter set, stepped together, looked at as tensors."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from lit_router.market.batch import draws, pools
+from lit_router.market.batch.entering import Ticket, cancel, enter, market_price
+from lit_router.market.batch.impact import unit_of
+from lit_router.market.batch.laws import OCTAVE, laws_of
+from lit_router.market.batch.rules import CHANCE, CancelAssumption, rules_of
+from lit_router.market.batch.state import empty, record, recorded
+from lit_router.market.parameters import BookParameters
+
+STEP_S = 0.25
+
+
+class Character(NamedTuple):
+    """What one market is, beside its parameter set."""
+
+    first_bid: int = 20_000
+    """Price of the best bid at the open, price units."""
+    grid: int = 2
+    """Price units between two modelled levels; two, so that a midpoint is whole."""
+    mean_lots: int = 100
+    pace: float = 1.0
+    theta: float | None = None
+    """None: the set's."""
+    sigma_cells: float = 0.0
+    """Daily volatility in cells, and lots traded in a day, for the impact of participants; 0: the set's, scaled."""
+    day_lots: float = 0.0
+    opened_s: float = 0.0
+    """Seconds of the session that have passed at step 0."""
+
+
+class BatchedMarket:
+    """See the package. On a processor steps are compiled; on any other device they are tensor operations."""
+
+    def __init__(
+        self,
+        parameters: BookParameters,
+        seeds: Sequence[int],
+        *,
+        characters: Sequence[Character] | Character | None = None,
+        conditions: bool = True,
+        orders: int = 4,
+        pool_characters: tuple[pools.PoolCharacter, ...] = pools.POOLS,
+        cancels: CancelAssumption = CancelAssumption.RANDOM,
+        step_s: float = STEP_S,
+        device: str | torch.device = "cpu",
+        threads: int = 1,
+    ) -> None:
+        """One market for each seed. `characters`: one for all or one each (None: the set's own); `orders`: slots for
+        participants' orders in each market. `conditions` off is the plain book of the set, without regimes, news, flow
+        or makers. `threads` share the markets between them on a processor."""
+        self.parameters, self.step_s, self.threads = parameters, step_s, threads
+        self.device = torch.device(device)
+        self.pool_characters = pool_characters
+        self.laws = laws_of(parameters, step_s, self.device)
+        self.rules = rules_of(parameters, step_s, conditions, cancels, pool_characters, self.device)
+        count = len(seeds)
+        characters = Character(mean_lots=parameters.mean_lots) if characters is None else characters
+        each = [characters] * count if isinstance(characters, Character) else list(characters)
+        shape = (count, parameters.levels, orders, len(pool_characters))
+        self._cpu, self._parity = self.device.type == "cpu", 0
+        if self._cpu:
+            self.state, self._records = recorded(*shape)
+        else:
+            self.state = empty(*shape, self.device)
+        self._open(seeds, each)
+        if self._cpu:
+            self._tables, self._rule = record(self.laws), record(self.rules)
+            self.events = np.zeros(count, np.int64)
+            self._none = np.zeros((0, count), np.int64)
+            self._workers = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def _open(self, seeds: Sequence[int], each: Sequence[Character]) -> None:
+        from lit_router.market.batch.book import redrawn
+
+        p, s = self.parameters, self.state
+        s.key.copy_(draws.keys_of(seeds, self.device))
+
+        def put(field: torch.Tensor, values: list[Any]) -> None:
+            field.copy_(torch.tensor(values, dtype=field.dtype))
+
+        put(s.mean_lots, [c.mean_lots for c in each])
+        put(s.grid, [c.grid for c in each])
+        put(s.log_pace, [round(OCTAVE * float(np.log2(c.pace))) for c in each])
+        put(s.theta, [round(CHANCE * (p.theta if c.theta is None else c.theta)) for c in each])
+        put(s.opened, [round(c.opened_s / self.step_s) for c in each])
+        day = [c.day_lots or p.day_lots * c.pace * c.mean_lots / p.mean_lots for c in each]
+        sigma = [c.sigma_cells or p.day_sigma_grids * c.pace**0.5 for c in each]
+        put(s.day_lots, day)
+        units = [unit_of(sig, lots, self.step_s) if lots else 0.0 for sig, lots in zip(sigma, day, strict=True)]
+        put(s.impact_unit, units)
+        put(s.first_bid, [c.first_bid for c in each])
+        s.step.fill_(-1)  # The opening book is drawn at step -1.
+        s.queues.copy_(redrawn(s, self.laws))
+        s.step.fill_(0)
+
+    @property
+    def markets(self) -> int:
+        return self.state.key.shape[0]
+
+    def advance(self, steps: int) -> None:
+        """Plays every market for `steps` steps."""
+        if not self._cpu:
+            from lit_router.market.batch.step import step
+
+            for _ in range(steps):
+                step(self.state, self.laws, self.rules, self._parity)
+                self._parity ^= 1
+            return
+        self._play(steps, self._none, self._none)
+
+    def watch(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Plays `steps` steps; returns twice the displayed mid (-1: none) and lots traded so far, [steps, B] each."""
+        mids, volumes = np.zeros((2, steps, self.markets), np.int64)
+        self._play(steps, mids, volumes)
+        return mids, volumes
+
+    def _play(self, steps: int, mids: np.ndarray, volumes: np.ndarray) -> None:
+        from lit_router.market.batch.compiled import play
+
+        first = int(self.state.step)
+
+        def part(low: int, high: int) -> None:
+            play(
+                self._records, self._tables, self._rule, low, high, first, steps, mids, volumes, False, self.events
+            )
+
+        if self._workers is None:
+            part(0, self.markets)
+        else:
+            edges = np.linspace(0, self.markets, self.threads + 1).astype(int).tolist()
+            list(self._workers.map(part, edges[:-1], edges[1:]))
+        self.state.step.add_(steps)
+
+    def enter(self, slot: int, ticket: Ticket) -> None:
+        """One new order in each market where the ticket has a side, into a free slot; see `entering`."""
+        if not self._cpu:
+            enter(self.state, self.rules, slot, ticket)
+            return
+        from lit_router.market.batch.compiled_entering import enter_all
+
+        arrays = {name: value.to(torch.int64).numpy() for name, value in ticket._asdict().items()}
+        enter_all(self._records, self._rule, slot, **arrays)
+
+    def cancel(self, slot: int, where: torch.Tensor) -> None:
+        """Takes the orders in a slot out of the markets `where` [B] says so."""
+        cancel(self.state, slot, where)
+
+    def ticket(
+        self,
+        side: torch.Tensor | int,
+        lots: torch.Tensor | int,
+        price: torch.Tensor | int | None = None,
+        *,
+        venue: torch.Tensor | int = 0,
+        rests: torch.Tensor | int = 0,
+        least: torch.Tensor | int = 0,
+        owner: torch.Tensor | int = 1,
+    ) -> Ticket:
+        """A ticket from numbers or tensors [B]; no price is a market order."""
+
+        def spread(value: torch.Tensor | int) -> torch.Tensor:
+            return torch.as_tensor(value, dtype=torch.int64, device=self.device).expand(self.markets).contiguous()
+
+        sides = spread(side)
+        limit = market_price(sides) if price is None else spread(price)
+        return Ticket(sides, spread(lots), limit, spread(venue), spread(rests), spread(least), spread(owner))

@@ -1,0 +1,47 @@
+"""One step of B markets as tensor operations, the whole of it on one screen. The definition; see `compiled.play`."""
+
+import torch
+
+from lit_router.market.batch import book, dark, draws, makers, orders
+from lit_router.market.batch.laws import Laws
+from lit_router.market.batch.rules import Rules
+from lit_router.market.batch.state import State
+
+
+def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
+    """Plays one step in place. `parity` is the step's number modulo 2, known to the host. Never reads a value back."""
+    weather = book.conditions(s, r)
+    live = s.halt == 0
+    s.halt.sub_((~live).to(torch.int32))
+    chances = draws.words(s.key, s.step, draws.REFERENCE)
+    hits = torch.zeros_like(s.key)
+    for phase in range(2):
+        if phase == parity:
+            cut = book.arrivals(s, laws, r, weather, chances, live)
+            orders.settle_places(s, r, cut)
+        else:
+            lean = book.imbalance(s)
+            drawn = [book.market_orders(s, laws, r, weather, lean, bids) for bids in (True, False)]
+            for bids, (_, lots) in zip((True, False), drawn, strict=True):
+                lots = lots * live
+                got = orders.hit(s, bids, lots)
+                s.volume.add_(torch.maximum(book.walk(s, bids, lots), got))
+            hits = drawn[0][0] - drawn[1][0]
+    travelled = s.tilt.long()
+    moved = book.follow(s, laws, r, chances, live)
+    travelled = (s.tilt - travelled + 2 * moved).abs()
+    orders.press(s, r, live)
+    orders.dealers_trade(s, live)
+    orders.clamp_ahead(s, live)
+    orders.cross(s, live)
+    bid, ask = orders.best_prices(s)
+    twice_mid = torch.where((bid >= 0) & (ask >= 0), bid + ask, -1)
+    for pool in range(s.hidden.shape[1]):
+        dark.pool_step(s, laws, r, pool, weather, twice_mid, live)
+    orders.replenish(s, r, live)
+    if r.conditions:
+        heat = s.heat * r.heat_decay + travelled.double() * 0.5
+        inventory = s.inventory * r.inventory_decay + makers.SHARE * hits.double()
+        s.heat.copy_(torch.where(live, heat, s.heat))
+        s.inventory.copy_(torch.where(live, inventory, s.inventory))
+    s.step.add_(1)
