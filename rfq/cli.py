@@ -57,8 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data-dir", type=Path, help="where to keep its database (default: demo in the data directory)")
     demo.set_defaults(run=_demo)
 
-    replay = commands.add_parser("replay", help="source a block on a recorded day (LOBSTER)")
-    replay.add_argument("--book", type=Path, required=True, help="LOBSTER zip with message and orderbook")
+    replay = commands.add_parser("replay", help="source a block on a recorded day")
+    recorded = replay.add_mutually_exclusive_group(required=True)
+    recorded.add_argument("--book", type=Path, help="LOBSTER zip with message and orderbook")
+    recorded.add_argument(
+        "--ticks", type=Path, nargs=2, metavar=("TRADES", "QUOTES"), help="zips of a US equity day's trades and quotes"
+    )
     replay.add_argument("--side", choices=("buy", "sell"), default="sell")
     replay.add_argument("--quantity", default="40000", help="shares (default 40000)")
     replay.add_argument("--from", dest="begin", default="10:00", help="HH:MM, New York (default 10:00)")
@@ -157,8 +161,10 @@ def _replay(options: argparse.Namespace) -> int:
     from rfq import replay
     from rfq.domain.rfq import RequestSide, Schedule
 
+    trades, book = options.ticks or (None, options.book)
     running = replay.run(
-        options.book.absolute(),
+        book.absolute(),
+        trades=trades and trades.absolute(),
         side=RequestSide(options.side),
         quantity=options.quantity,
         begin=options.begin,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from lit_router.market import lobster
+from lit_router.market import lobster, nbbo, top_of_book
 from lit_router.market.exchange import Listing, SimulatedExchange
 from lit_router.market.matching_core import MatchingCore
 from lit_router.market.recorded import RecordedExchange
@@ -64,7 +64,10 @@ def market(
 
 def _recorded(settings: Settings, seen_until: datetime | None, run: str) -> Market:
     assert settings.replay_book is not None
-    recording = lobster.read(settings.replay_book)
+    if settings.replay_trades is None:
+        recording = lobster.read(settings.replay_book)
+    else:
+        recording = top_of_book.recording(nbbo.read(settings.replay_trades, settings.replay_book))
     core = RecordedExchange([recording], name=run, latency_s=settings.replay_latency_s)
     starts_at = recording.begins_at + timedelta(seconds=settings.replay_from_s)
     if settings.replay_from_s >= recording.ends_s:

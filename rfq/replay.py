@@ -21,6 +21,7 @@ OPEN_S = 9.5 * 3600
 async def run(
     book: Path,
     *,
+    trades: Path | None = None,
     side: RequestSide,
     quantity: str,
     begin: str,
@@ -32,8 +33,9 @@ async def run(
     latency_s: float,
     say: Callable[[str], None],
 ) -> int:
-    """Plays `book` from `begin` (HH:MM, New York) and sources one block in it; 0 if every lot is accounted for.
+    """Plays a recorded day from `begin` (HH:MM, New York) and sources one block in it; 0 if every lot is accounted for.
 
+    `book` is a LOBSTER zip, or with `trades` (a zip of the day's trades) one of the day's quotes.
     Raises BadInput for a bad argument or a file that cannot be played.
     """
     settings = {
@@ -44,6 +46,8 @@ async def run(
         "SOTTO_REPLAY_FROM_S": str(_seconds(begin) - OPEN_S),
         "SOTTO_REPLAY_LATENCY_S": str(latency_s),
     }
+    if trades is not None:
+        settings["SOTTO_REPLAY_TRADES"] = str(trades)
     with scratch() as folder:
         async with Stage(folder, say, settings) as stage, stage.client("desk") as desk:
             (listed,) = await desk.instruments()

@@ -85,7 +85,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(ge=1, le=1000, description="Market seconds per second, outside auctions")
     ] = 1.0
     instruments: Annotated[Path | None, Meta(description="TOML file of instruments; default: six of our own")] = None
-    replay_book: Annotated[Path | None, Meta(description="LOBSTER zip to play instead of the simulated market")] = None
+    replay_book: Annotated[
+        Path | None, Meta(description="LOBSTER zip, or zip of quotes (NBBO), to play instead of the simulated market")
+    ] = None
+    replay_trades: Annotated[Path | None, Meta(description="Zip of the trades, where replay_book is one of quotes")] = (
+        None
+    )
     replay_from_s: Annotated[float, Meta(ge=0, le=86_400, description="Seconds into the recording to begin at")] = 0.0
     replay_latency_s: Annotated[float, Meta(ge=0, le=60, description="Time our orders take to the recorded book")] = (
         0.01
@@ -205,10 +210,12 @@ def _across(s: Settings) -> Iterator[BadInput]:
     if (s.tls_cert is None) != (s.tls_key is None):
         missing = "tls_key" if s.tls_key is None else "tls_cert"
         yield BadInput(missing, None, "is needed beside the other of tls_cert and tls_key")
-    for name in ("tls_cert", "tls_key", "instruments", "keys_file", "replay_book"):
+    for name in ("tls_cert", "tls_key", "instruments", "keys_file", "replay_book", "replay_trades"):
         path: Path | None = getattr(s, name)
         if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
             yield BadInput(name, str(path), "must be a readable file")
+    if s.replay_trades is not None and s.replay_book is None:
+        yield BadInput("replay_trades", str(s.replay_trades), "needs replay_book, the quotes of the same day")
     if s.models_dir is not None and not s.models_dir.is_dir():
         yield BadInput("models_dir", str(s.models_dir), "must be a directory")
     if not s.loopback_only and s.tls_cert is None and not s.tls_proxy:

@@ -42,7 +42,7 @@ class Touches:
         kinds, prices, buys = recording.kinds, recording.prices, recording.buys
         executed, added, fell = np.isin(kinds, (EXECUTION, HIDDEN_EXECUTION)), kinds == ADD, kinds == FALL
         # What trades with bids of ours at its price or above: executions of bids, asks that arrive. So too for asks.
-        self._low = np.where((buys & executed) | (~buys & False), prices, FAR)
+        self._low = np.where((buys & executed) | (~buys & added), prices, FAR)
         self._high = np.where((~buys & executed) | (buys & added), prices, -FAR)
         self._bids_fell, self._asks_fell = np.full(len(kinds), FAR), np.full(len(kinds), -FAR)
         # A fall clears all prices down to a best one, which comes into view and may cross ours.

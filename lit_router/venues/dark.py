@@ -1,6 +1,6 @@
 """The simulated exchange's dark pools as venues."""
 
-from lit_router.market.dark_pool import BLOCK_POOL, STREAM_POOL, PoolCharacter
+from lit_router.market.batch.pools import POOLS, PoolCharacter
 from lit_router.market.running import RunningExchange
 from lit_router.ports import Fees
 from lit_router.venues.exchange_venue import ExchangeVenue
@@ -20,7 +20,7 @@ class DarkVenue(ExchangeVenue):
 
 
 def dark_venues(
-    exchange: RunningExchange, pools: tuple[PoolCharacter, ...] = (BLOCK_POOL, STREAM_POOL)
+    exchange: RunningExchange, pools: tuple[PoolCharacter, ...] = POOLS
 ) -> tuple[DarkVenue, ...]:
     """A venue for each pool the exchange was made with."""
     return tuple(DarkVenue(exchange, pool) for pool in pools)

@@ -1,4 +1,4 @@
-"""A recorded market as venues: its lit book, and its hidden executions as a dark pool."""
+"""A recorded market as venues: its lit book, and its hidden executions and off-exchange trades as a dark pool."""
 
 from lit_router.market.orders import LIT
 from lit_router.market.recorded import HIDDEN
@@ -18,7 +18,8 @@ class ReplayLitVenue(ExchangeVenue):
 
 
 class ReplayHiddenVenue(ExchangeVenue):
-    """Our hidden orders against recorded hidden executions inside the spread."""
+    """Our hidden orders against recorded hidden executions inside the spread; on a day of ticks against off-exchange
+    trades (code D) between or at the best prices, in the same role."""
 
     def __init__(self, exchange: RunningExchange, *, fees: Fees = DARK_FEES, participant: str = "sotto") -> None:
         super().__init__(exchange, name=HIDDEN, where=Where.DARK, fees=fees, book=HIDDEN, participant=participant)

@@ -32,6 +32,28 @@ async def test_a_block_on_the_recorded_book(data_folder: Path) -> None:
     assert "buy 30000 GOOG, arrival" in page and "twap" in page
 
 
+async def test_a_block_on_recorded_ticks(data_folder: Path) -> None:
+    folder = data_folder / "us_equity_tick_nbbo" / "ibm"
+    said: list[str] = []
+    status = await run(
+        folder / "20131008_quote.zip",
+        trades=folder / "20131008_trade.zip",
+        side=RequestSide.SELL,
+        quantity="30000",
+        begin="10:00",
+        horizon_s=300.0,
+        participation=0.5,
+        schedule=Schedule.TWAP,
+        dealers=4,
+        speed=60.0,
+        latency_s=0.01,
+        say=said.append,
+    )
+    page = "\n".join(said)
+    assert status == 0 and page.endswith("adds up"), page
+    assert "sell 30000 IBM, arrival" in page and "20131008_quote.zip" in page
+
+
 def test_lots_that_went_missing_are_noticed() -> None:
     def fill(where: Where, quantity: str) -> Any:
         return SimpleNamespace(where=where, quantity=quantity)

@@ -27,6 +27,7 @@ from lit_router.market.batch.compiled_orders import (
     hit,
     pool_step,
     press,
+    print_trade,
     replenish,
     settle_places,
 )
@@ -112,8 +113,12 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                         for side in range(2):
                             lots = sides[side, 1]
                             if lots:
+                                level = min(best_of(m, side == 0), levels - 1)
+                                price = m.first_bid + (-level if side == 0 else level + 1) * m.grid
                                 got = hit(m, side == 0, lots, given) if active else 0
-                                m.volume += max(walk(m, side == 0, lots), got)
+                                done = max(walk(m, side == 0, lots), got)
+                                if done:
+                                    print_trade(m, done, price)
                         events[b] += sides[0, 0] + sides[1, 0]
                 travelled = m.tilt
                 moved = follow(m, laws, r, step, mean_lots, chances)

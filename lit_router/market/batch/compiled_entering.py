@@ -3,7 +3,15 @@
 import numpy as np
 
 from lit_router.market.batch.compilation import compiled
-from lit_router.market.batch.compiled_orders import best_prices, cell_price, meet_hidden, own_limit, shown, sweep
+from lit_router.market.batch.compiled_orders import (
+    best_prices,
+    cell_price,
+    meet_hidden,
+    meet_participants,
+    own_limit,
+    shown,
+    sweep,
+)
 from lit_router.market.batch.orders import UNKNOWN_AHEAD
 
 UNKNOWN = UNKNOWN_AHEAD
@@ -25,21 +33,22 @@ def queue_ahead(m, side, price):
 
 @compiled
 def enter(m, r, slot, side, lots, price, venue, rests, least, owner, given, two):
-    """Takes one order into a free slot of one market."""
+    """Takes one order into a free slot of one market; returns whether it stopped at an order of its own owner."""
     if side == 0 or m.halt > 0:
-        return
+        return False
     done, paid, left = 0, 0, lots
-    stays = True
+    stays, met_itself = True, False
     if venue == 0:
         reach = own_limit(m, side < 0, lots, owner)
         done, paid = sweep(m, side < 0, reach, price, given)
         m.net += side * done
         left = lots - done
-        stays = rests != 0 and not (reach < lots and done == reach)
+        met_itself = reach < lots and done == reach
+        stays = rests != 0 and not met_itself
     m.filled[slot], m.paid[slot] = done, paid
     if left == 0 or not stays:
         m.side[slot], m.leaves[slot] = 0, 0
-        return
+        return met_itself
     rank = 0
     for k in range(len(m.rank)):
         rank = max(rank, m.rank[k])
@@ -51,8 +60,11 @@ def enter(m, r, slot, side, lots, price, venue, rests, least, owner, given, two)
         best_prices(m, two)
         if two[0] >= 0 and two[1] >= 0:
             meet_hidden(m, r, venue - 1, two[0] + two[1])
+            if m.side[slot] != 0:
+                meet_participants(m, r, venue - 1, slot, two[0] + two[1])
         if rests == 0:
             m.side[slot], m.leaves[slot] = 0, 0
+    return False
 
 
 @compiled
@@ -63,3 +75,10 @@ def enter_all(markets, r, slot, side, lots, price, venue, rests, least, owner):
         enter(
             markets[b], r, slot, side[b], lots[b], price[b], venue[b], rests[b], least[b], owner[b], given, two
         )
+
+
+@compiled
+def enter_at(markets, r, place, slot, side, lots, price, venue, rests, least, owner):
+    """One order in one market; returns as `enter`."""
+    given, two = np.zeros(len(markets[0].side), np.int64), np.zeros(2, np.int64)
+    return enter(markets[place], r, slot, side, lots, price, venue, rests, least, owner, given, two)

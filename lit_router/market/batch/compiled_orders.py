@@ -42,6 +42,14 @@ def deal(m, k, lots, twice_price):
         m.side[k] = 0
 
 
+@inlined
+def print_trade(m, lots, price):
+    """Writes an execution to the tape."""
+    m.volume += lots
+    m.last_price = price
+    m.last_lots = lots
+
+
 @compiled
 def before(m, k):
     """Lots that whoever walks the book must take before order `k`: better prices, then what is ahead at its own."""
@@ -109,7 +117,7 @@ def sweep(m, bids, lots, limit, given):
     the anonymous queues. Returns lots taken and the sum of twice the price times lots."""
     give(m, bids, lots, limit, given)
     levels, orders = len(m.queues) // 2, len(m.side)
-    done, paid, anonymous = 0, 0, 0
+    done, paid, anonymous, first = 0, 0, 0, -1
     for level in range(levels):
         cell = levels - 1 - level if bids else levels + level
         price = cell_price(m, cell)
@@ -128,6 +136,7 @@ def sweep(m, bids, lots, limit, given):
         # What stands before this cell: all that is displayed at better prices, whether it was taken or not.
         m.taken[cell] += taken
         anonymous += there
+        first = price if taken and first < 0 else first
         done += taken
         paid += 2 * price * taken
     for k in range(orders):
@@ -135,8 +144,11 @@ def sweep(m, bids, lots, limit, given):
             twice = 2 * m.price[k]
             done += given[k]
             paid += twice * given[k]
+            if first < 0 or (m.price[k] > first if bids else m.price[k] < first):
+                first = m.price[k]
             deal(m, k, given[k], twice)
-    m.volume += done
+    if done:
+        print_trade(m, done, first)
     return done, paid
 
 
@@ -196,7 +208,7 @@ def cross(m, scratch):
             m.taken[cell] += here
             got += here
         if got:
-            m.volume += got
+            print_trade(m, got, price)
             deal(m, k, got, 2 * price)
 
 
@@ -298,6 +310,28 @@ def meet_hidden(m, r, pool, twice_mid):
         if lots and lots >= min(least, m.leaves[k]):
             m.hidden[pool, contra] -= lots
             m.dark_volume += lots
+            deal(m, k, lots, twice_mid)
+
+
+@compiled
+def meet_participants(m, r, pool, slot, twice_mid):
+    """The order that has just come to a pool in `slot` trades at the midpoint with other owners' orders resting there,
+    in the order of their slots."""
+    side = m.side[slot]
+    if side * (2 * m.price[slot] - twice_mid) < 0:
+        return
+    smallest = int(r.pool_least[pool] * m.day_lots)
+    for k in range(len(m.side)):
+        if k == slot or m.side[k] != -side or m.venue[k] != pool + 1 or m.owner[k] == m.owner[slot]:
+            continue
+        if m.side[k] * (2 * m.price[k] - twice_mid) < 0:
+            continue
+        lots = min(m.leaves[slot], m.leaves[k])
+        mine = min(max(m.least[slot], smallest), m.leaves[slot])
+        theirs = min(max(m.least[k], smallest), m.leaves[k])
+        if lots and lots >= mine and lots >= theirs:
+            m.dark_volume += lots
+            deal(m, slot, lots, twice_mid)
             deal(m, k, lots, twice_mid)
 
 

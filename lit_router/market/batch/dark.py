@@ -51,3 +51,25 @@ def meet_hidden(s: State, r: Rules, pool: int, twice_mid: torch.Tensor, live: to
         got = torch.zeros_like(s.paid)
         got[:, k] = lots
         deal(s, got, twice_mid[:, None])
+
+
+def meet_participants(s: State, r: Rules, pool: int, slot: int, twice_mid: torch.Tensor, here: torch.Tensor) -> None:
+    """The order that has just come to a pool in `slot` trades at the midpoint with other owners' orders resting there,
+    in the order of their slots."""
+    smallest = (r.pool_least[pool] * s.day_lots).long()
+    side = s.side[:, slot].clone()
+    here = here & (twice_mid >= 0) & (side != 0) & (side * (2 * s.price[:, slot].long() - twice_mid) >= 0)
+    for k in range(s.side.shape[1]):
+        if k == slot:
+            continue
+        leaves = s.leaves.long()[:, [slot, k]]
+        meets = here & (s.side[:, k] == -side) & (s.venue[:, k] == pool + 1) & (s.owner[:, k] != s.owner[:, slot])
+        meets = meets & (s.side[:, k] * (2 * s.price[:, k].long() - twice_mid) >= 0)
+        lots = leaves.amin(1)
+        least = torch.minimum(torch.maximum(s.least.long()[:, [slot, k]], smallest[:, None]), leaves)
+        lots = lots * (meets & (lots > 0) & (lots[:, None] >= least).all(1))
+        s.dark_volume.add_(lots)
+        got = torch.zeros_like(s.paid)
+        got[:, slot] = lots
+        got[:, k] = lots
+        deal(s, got, twice_mid[:, None])

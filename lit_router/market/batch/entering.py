@@ -71,7 +71,9 @@ def enter(s: State, r: Rules, slot: int, ticket: Ticket) -> None:
     bid, ask = best_prices(s)
     twice_mid = torch.where((bid >= 0) & (ask >= 0), bid + ask, -1)
     for pool in range(s.hidden.shape[1]):
-        dark.meet_hidden(s, r, pool, twice_mid, new & (ticket.venue == pool + 1))
+        here = new & (ticket.venue == pool + 1)
+        dark.meet_hidden(s, r, pool, twice_mid, here)
+        dark.meet_participants(s, r, pool, slot, twice_mid, here)
     cancel(s, slot, new & ~lit & (ticket.rests == 0))
 
 

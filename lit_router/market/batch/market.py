@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from lit_router.market.batch.entering import Ticket, cancel, enter, market_price
 from lit_router.market.batch.impact import unit_of
 from lit_router.market.batch.laws import OCTAVE, laws_of
 from lit_router.market.batch.rules import CHANCE, CancelAssumption, rules_of
-from lit_router.market.batch.state import empty, record, recorded
+from lit_router.market.batch.state import empty, record, recorded, viewed
 from lit_router.market.parameters import BookParameters
 
 STEP_S = 0.25
@@ -59,23 +60,38 @@ class BatchedMarket:
         self.parameters, self.step_s, self.threads = parameters, step_s, threads
         self.device = torch.device(device)
         self.pool_characters = pool_characters
-        self.laws = laws_of(parameters, step_s, self.device)
-        self.rules = rules_of(parameters, step_s, conditions, cancels, pool_characters, self.device)
+        self._settings = (conditions, cancels)
+        self._make_tables()
         count = len(seeds)
         characters = Character(mean_lots=parameters.mean_lots) if characters is None else characters
         each = [characters] * count if isinstance(characters, Character) else list(characters)
         shape = (count, parameters.levels, orders, len(pool_characters))
-        self._cpu, self._parity = self.device.type == "cpu", 0
+        self._parity = 0
         if self._cpu:
-            self.state, self._records = recorded(*shape)
+            self._hold(recorded(*shape), 0)
         else:
             self.state = empty(*shape, self.device)
         self._open(seeds, each)
+
+    @property
+    def _cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    def _make_tables(self) -> None:
+        conditions, cancels = self._settings
+        self.laws = laws_of(self.parameters, self.step_s, self.device)
+        self.rules = rules_of(
+            self.parameters, self.step_s, conditions, cancels, self.pool_characters, self.device
+        )
         if self._cpu:
             self._tables, self._rule = record(self.laws), record(self.rules)
-            self.events = np.zeros(count, np.int64)
-            self._none = np.zeros((0, count), np.int64)
-            self._workers = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def _hold(self, records: np.ndarray, steps: int) -> None:
+        """Takes these records for the markets, `steps` steps after their opening."""
+        self._records, self.state = records, viewed(records, steps)
+        self.events = np.zeros(len(records), np.int64)
+        self._none = np.zeros((0, len(records)), np.int64)
+        self._workers = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
     def _open(self, seeds: Sequence[int], each: Sequence[Character]) -> None:
         from lit_router.market.batch.book import redrawn
@@ -104,6 +120,33 @@ class BatchedMarket:
     @property
     def markets(self) -> int:
         return self.state.key.shape[0]
+
+    @property
+    def steps(self) -> int:
+        """Steps played so far."""
+        return int(self.state.step)
+
+    @property
+    def records(self) -> np.ndarray:
+        """On a processor: the markets' records, which the tensors of the state view."""
+        return self._records
+
+    def copy(self, places: Sequence[int] | None = None) -> "BatchedMarket":
+        """An independent twin of some markets (None: all), on a processor: what is done to one is not done to the
+        other, and both see the same anonymous flow."""
+        twin = copy(self)
+        twin._hold(self._records[list(range(self.markets) if places is None else places)].copy(), self.steps)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        made_again = ("state", "laws", "rules", "events", "_tables", "_rule", "_none", "_workers")
+        return {name: value for name, value in self.__dict__.items() if name not in made_again} | {"_at": self.steps}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        at = kept.pop("_at")
+        self.__dict__.update(kept)
+        self._make_tables()
+        self._hold(self._records, at)
 
     def advance(self, steps: int) -> None:
         """Plays every market for `steps` steps."""
@@ -148,6 +191,36 @@ class BatchedMarket:
 
         arrays = {name: value.to(torch.int64).numpy() for name, value in ticket._asdict().items()}
         enter_all(self._records, self._rule, slot, **arrays)
+
+    def play_one(
+        self, place: int, first: int, mids: np.ndarray, volumes: np.ndarray, *, stop_at_fills: bool
+    ) -> int:
+        """Plays one market from step `first` on, on a processor, for as many steps as `mids` has rows or up to a step
+        in which a participant's order was executed; returns the steps played. Other markets stay where they are."""
+        from lit_router.market.batch.compiled import play
+
+        return play(
+            self._records,
+            self._tables,
+            self._rule,
+            place,
+            place + 1,
+            first,
+            len(mids),
+            mids,
+            volumes,
+            stop_at_fills,
+            self.events,
+        )
+
+    def enter_one(
+        self, place: int, slot: int, side: int, lots: int, price: int, venue: int, rests: int, least: int, owner: int
+    ) -> bool:
+        """One order in one market, on a processor; see `entering.Ticket`. Returns whether it was stopped by an order of
+        its own owner."""
+        from lit_router.market.batch.compiled_entering import enter_at
+
+        return enter_at(self._records, self._rule, place, slot, side, lots, price, venue, rests, least, owner)
 
     def cancel(self, slot: int, where: torch.Tensor) -> None:
         """Takes the orders in a slot out of the markets `where` [B] says so."""

@@ -9,7 +9,7 @@ in `taken` until it is replenished, and what an order gets is at most what came.
 import torch
 
 from lit_router.market.batch import draws
-from lit_router.market.batch.book import room_below, shifted
+from lit_router.market.batch.book import best_of, room_below, shifted
 from lit_router.market.batch.rules import CancelAssumption, Rules
 from lit_router.market.batch.state import FLOWS, State
 
@@ -125,9 +125,26 @@ def sweep(
     twice = 2 * s.price.long()
     done = taken.sum(1) + got.sum(1)
     paid = (2 * price * taken).sum(1) + (twice * got).sum(1)
+    first = torch.where(bids, NO_LIMIT * -1, NO_LIMIT)
+    touched = torch.where(taken > 0, price, first[:, None])
+    touched = torch.cat([touched, torch.where(got > 0, s.price.long(), first[:, None])], 1)
+    print_trade(s, done, torch.where(bids, touched.amax(1), touched.amin(1)))
     deal(s, got, twice)
-    s.volume.add_(done)
     return done, paid
+
+
+def anonymous_best(s: State, bids: bool) -> torch.Tensor:
+    """Price of the best anonymous queue on one side, or of the deepest cell where there is none; int64 [B]."""
+    levels = s.queues.shape[1] // 2
+    level = best_of(s, bids).clamp(max=levels - 1)
+    return s.first_bid + (-level if bids else level + 1) * s.grid
+
+
+def print_trade(s: State, lots: torch.Tensor, price: torch.Tensor) -> None:
+    """Writes an execution to the tape."""
+    s.volume.add_(lots)
+    s.last_price.copy_(torch.where(lots > 0, price, s.last_price))
+    s.last_lots.copy_(torch.where(lots > 0, lots, s.last_lots))
 
 
 def settle_places(s: State, r: Rules, cut: torch.Tensor) -> None:
@@ -175,7 +192,7 @@ def cross(s: State, live: torch.Tensor) -> None:
         s.taken[:, levels:].add_(torch.where(buys[:, None], taken, nothing).to(torch.int32))
         got = torch.zeros_like(s.paid)
         got[:, k] = taken.sum(1)
-        s.volume.add_(got[:, k])
+        print_trade(s, got[:, k], s.price[:, k].long())
         deal(s, got, 2 * s.price.long())
 
 

@@ -72,6 +72,9 @@ class State(NamedTuple):
     """int32 [B]: cells by which participants have moved the whole book."""
     volume: torch.Tensor
     """int64 [B]: lots traded in the lit book."""
+    last_price: torch.Tensor
+    last_lots: torch.Tensor
+    """int32 [B]: the last execution in the lit book: the first price it was done at, and its lots."""
     # Participants' orders, K slots a market.
     side: torch.Tensor
     """int32 [B, K]: 1 buys, -1 sells, 0 free."""
@@ -130,16 +133,21 @@ def empty(markets: int, levels: int, orders: int, pools: int, device: torch.devi
     return State(**fields, step=torch.zeros(1, dtype=torch.int64, device=device))
 
 
-def recorded(markets: int, levels: int, orders: int, pools: int) -> tuple[State, np.ndarray]:
-    """The same on a processor, where a market's fields lie together: the tensors, and the records that they view."""
+def recorded(markets: int, levels: int, orders: int, pools: int) -> np.ndarray:
+    """The same on a processor, as records: a market's fields lie together there."""
     shapes = _shapes(levels, orders, pools)
     kinds = [(name, "i8" if name in LONG else "f8" if name in REAL else "i4", shapes[name]) for name in shapes]
     # Largest first, then a multiple of eight in all: every tensor's strides are whole elements.
     kinds.sort(key=lambda kind: kind[1] == "i4")
     if np.dtype(kinds).itemsize % 8:
         kinds.append(("_", "i4", ()))
-    records = np.zeros(markets, np.dtype(kinds))
-    return State(**{n: torch.from_numpy(records[n]) for n in shapes}, step=torch.zeros(1, dtype=torch.int64)), records
+    return np.zeros(markets, np.dtype(kinds))
+
+
+def viewed(records: np.ndarray, steps: int) -> State:
+    """Tensors that are views of the records: what is done to one is done to the other."""
+    fields = {name: torch.from_numpy(records[name]) for name in State._fields if name != "step"}
+    return State(**fields, step=torch.tensor([steps], dtype=torch.int64))
 
 
 def record(values: NamedTuple) -> np.void:

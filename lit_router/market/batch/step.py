@@ -24,8 +24,9 @@ def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
             drawn = [book.market_orders(s, laws, r, weather, lean, bids) for bids in (True, False)]
             for bids, (_, lots) in zip((True, False), drawn, strict=True):
                 lots = lots * live
+                price = orders.anonymous_best(s, bids)
                 got = orders.hit(s, bids, lots)
-                s.volume.add_(torch.maximum(book.walk(s, bids, lots), got))
+                orders.print_trade(s, torch.maximum(book.walk(s, bids, lots), got), price)
             hits = drawn[0][0] - drawn[1][0]
     travelled = s.tilt.long()
     moved = book.follow(s, laws, r, chances, live)
