@@ -4,10 +4,9 @@ from abc import abstractmethod
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from lit_router.market.level_book import PassiveFill, Walk
 from lit_router.market.matching_core import Entry, MatchingCore, is_ioc
 from lit_router.market.orders import Depth, OrderState, Ticket
-from lit_router.market.own_orders import OwnOrder
+from lit_router.market.own_orders import OwnOrder, PassiveFill, Walk
 from rfq.domain.errors import NotFound
 from rfq.domain.values import Price, Quantity, Symbol
 from rfq.ports import MarketView

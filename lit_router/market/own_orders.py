@@ -1,23 +1,14 @@
-"""Orders of participants resting in the book, and how far each stands from the front of its queue.
+"""Orders of participants, what they trade, and how far each resting one stands from the front of its queue.
 
-A queue holds the model's anonymous volume, known only as a number of lots, and our participants' orders, each with
-`ahead`: the anonymous lots that must go before it. Anonymous orders join the back, so `ahead` never grows.
+A queue holds anonymous volume, known only as a number of lots, and participants' orders, each with `ahead`: the
+anonymous lots that must go before it. Anonymous orders join the back, so `ahead` never grows.
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple, Self
 
 UNKNOWN_AHEAD = 1 << 62
 """The order was placed beyond the modelled levels; what stands ahead becomes known when the level comes into view."""
-
-
-class CancelAssumption(StrEnum):
-    """Where in the queue anonymous cancels fall relative to our orders: unknown in practice, so an assumption."""
-
-    FRONT = "front"
-    RANDOM = "random"
-    BACK = "back"
 
 
 @dataclass(slots=True)
@@ -44,6 +35,31 @@ class OwnOrder:
             self.ahead,
             self.minimum,
         )
+
+
+class PassiveFill(NamedTuple):
+    """A resting participant's order was hit: market time in seconds, price in price units, lots.
+
+    `leaves` is what remained of it, `mid` the mid just before (None while a side was empty).
+    """
+
+    at_s: float
+    order: OwnOrder
+    price: int
+    lots: int
+    leaves: int
+    mid: int | None
+
+
+class Walk(NamedTuple):
+    """What an incoming order took: (price, lots) pairs, and whether it stopped at its own participant's order."""
+
+    taken: list[tuple[int, int]]
+    met_itself: bool
+
+    @property
+    def lots(self) -> int:
+        return sum(lots for _, lots in self.taken)
 
 
 class Taken(NamedTuple):
@@ -107,45 +123,9 @@ class OwnQueue:
             order.ahead = max(0, order.ahead - lots)
 
     def redrawn(self, anonymous_lots: int) -> None:
-        """The anonymous volume was drawn anew: nobody can stand behind more than there is."""
+        """The anonymous volume is known anew: nobody can stand behind more than there is."""
         for order in self.orders:
             order.ahead = min(order.ahead, anonymous_lots)
-
-    def cancelled(self, lots: int, anonymous_lots: int, assumption: CancelAssumption, uniform: float) -> None:
-        """`lots` of the `anonymous_lots` that were in the queue are withdrawn.
-
-        RANDOM takes them ahead of an order with probability ahead / (ahead + behind), from the last order to the
-        first, reusing the uniform; what one stretch of the queue cannot give, the stretches before and then
-        behind it give.
-        """
-        edges = [min(order.ahead, anonymous_lots) for order in self.orders]
-        place = self._stretch(edges, anonymous_lots, assumption, uniform)
-        stretches = [end - begin for begin, end in zip([0, *edges], [*edges, anonymous_lots], strict=True)]
-        for stretch in [*range(place, -1, -1), *range(place + 1, len(stretches))]:
-            taken = min(lots, stretches[stretch])
-            stretches[stretch] -= taken
-            lots -= taken
-            if not lots:
-                break
-        ahead = 0
-        for order, stretch in zip(self.orders, stretches, strict=False):
-            ahead += stretch
-            order.ahead = ahead
-
-    @staticmethod
-    def _stretch(edges: list[int], anonymous_lots: int, assumption: CancelAssumption, uniform: float) -> int:
-        if assumption is CancelAssumption.FRONT:
-            return 0
-        if assumption is CancelAssumption.BACK:
-            return len(edges)
-        end = anonymous_lots
-        for place in range(len(edges), 0, -1):
-            is_ahead = edges[place - 1] / end if end else 0.0
-            if uniform >= is_ahead:
-                return place
-            uniform /= is_ahead
-            end = edges[place - 1]
-        return 0
 
     def copy(self) -> Self:
         return type(self)([order.copy() for order in self.orders])

@@ -84,9 +84,9 @@ class BookParameters(Frozen, frozen=True, kw_only=True):
     burst_s: float = 1.0
     """Seconds that one such class lasts on average."""
     gaps_s: tuple[float, ...] = ()
-    """Seconds between events that follow each other within one burst: equiprobable classes. Empty: uniform in a step."""
+    """Seconds between events that follow each other in one burst: equiprobable classes. Empty: uniform in a step."""
     day_sigma_grids: float = 0.0
-    """Standard deviation of a simulated day's change of mid, in grid steps: measured on this set, 0 if it is not yet."""
+    """Standard deviation of a simulated day's change of mid, in grid steps; measured on this set, 0 if not yet."""
     day_lots: float = 0.0
     """Lots traded in a simulated day, likewise."""
     hidden_share: float = 0.0

@@ -20,7 +20,6 @@ from bisect import bisect_right
 from copy import copy
 from typing import Self
 
-from lit_router.market.level_book import PassiveFill, Walk
 from lit_router.market.lobster import (
     ADD,
     DARK_PRINT,
@@ -31,7 +30,7 @@ from lit_router.market.lobster import (
     PARTIAL_CANCEL,
     Recording,
 )
-from lit_router.market.own_orders import UNKNOWN_AHEAD, OwnOrder, OwnQueue
+from lit_router.market.own_orders import UNKNOWN_AHEAD, OwnOrder, OwnQueue, PassiveFill, Walk
 from lit_router.market.recorded_tape import RecordedTape
 from lit_router.market.tape import Steps
 from lit_router.market.touches import Touches, Watch

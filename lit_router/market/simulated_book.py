@@ -11,8 +11,7 @@ import numpy as np
 
 from lit_router.market.batch.market import BatchedMarket
 from lit_router.market.batch.orders import NO_LIMIT
-from lit_router.market.level_book import PassiveFill, Walk
-from lit_router.market.own_orders import OwnOrder
+from lit_router.market.own_orders import OwnOrder, PassiveFill, Walk
 
 KEPT_S = 4 * 3600.0
 """The past is kept at least this long; marks are taken up to half an hour back, reports over the whole block."""

@@ -1,21 +1,10 @@
-"""What a market remembers in public: mids, trades and cumulative volume, for a stretch of market time."""
+"""A quantity that changes at certain times, remembered for a stretch of market time."""
 
 from bisect import bisect_right
-from collections import deque
-from typing import NamedTuple, Self
+from typing import Self
 
 KEPT_S = 4 * 3600.0
 """History is kept at least this long; marks are taken up to half an hour back, reports over the whole block."""
-TRADES_KEPT = 512
-
-
-class Trade(NamedTuple):
-    """One public trade: market time in seconds, price in price units, lots, whether the aggressor bought."""
-
-    at_s: float
-    price: int
-    lots: int
-    buyer_initiated: bool
 
 
 class Steps:
@@ -44,29 +33,4 @@ class Steps:
     def copy(self) -> Self:
         twin = type(self)()
         twin._times, twin._values = self._times.copy(), self._values.copy()
-        return twin
-
-
-class Tape:
-    """Mids (None while a side is empty), trades and volume of one instrument."""
-
-    def __init__(self) -> None:
-        self.mids = Steps()
-        self.volumes = Steps()
-        self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
-        self.volume = 0
-
-    @property
-    def last(self) -> Trade | None:
-        return self.trades[-1] if self.trades else None
-
-    def traded(self, at_s: float, price: int, lots: int, buyer_initiated: bool) -> None:
-        self.trades.append(Trade(at_s, price, lots, buyer_initiated))
-        self.volume += lots
-        self.volumes.put(at_s, self.volume)
-
-    def copy(self) -> Self:
-        twin = type(self)()
-        twin.mids, twin.volumes = self.mids.copy(), self.volumes.copy()
-        twin.trades, twin.volume = self.trades.copy(), self.volume
         return twin

@@ -11,8 +11,8 @@ from decimal import Decimal
 import pytest
 from recordings import ACME, ASK, BEGINS, BID, recording, shows
 
+from lit_router.market.batch.pools import PoolCharacter
 from lit_router.market.clock import AcceleratedMarketClock
-from lit_router.market.dark_pool import PoolCharacter
 from lit_router.market.exchange import Listing, SimulatedExchange
 from lit_router.market.recorded import RecordedExchange
 from lit_router.market.running import InlineExchange, RunningExchange

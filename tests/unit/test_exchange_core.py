@@ -1,12 +1,13 @@
 """The simulated exchange as participants meet it: orders, reports, dark pools, halts, forks."""
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from lit_router.market.dark_pool import STREAM_POOL, PoolCharacter
-from lit_router.market.exchange import Listing, SimulatedExchange
+from lit_router.market.batch.pools import STREAM, PoolCharacter
+from lit_router.market.exchange import SLOTS, Listing, SimulatedExchange
 from lit_router.market.orders import (
     LIT,
     Accepted,
@@ -40,7 +41,7 @@ def instrument(symbol: Symbol = ACME) -> Instrument:
     )
 
 
-def exchange(seed: int = 7, pools: tuple[PoolCharacter, ...] = (CALM, STREAM_POOL)) -> SimulatedExchange:
+def exchange(seed: int = 7, pools: tuple[PoolCharacter, ...] = (CALM, STREAM)) -> SimulatedExchange:
     listings = [Listing(instrument(), Price(20_000)), Listing(instrument(Symbol("OTHER")), Price(8_000))]
     made = SimulatedExchange(listings, seed=seed, opens_at=OPENS, name="X1", pools=pools)
     made.advance_to(at(60))
@@ -251,18 +252,21 @@ def test_a_toxic_pool_fills_against_the_coming_move_and_a_blind_one_does_not() -
     def mark(toxicity: float) -> float:
         pool = PoolCharacter("p", 0.3, 0.0001, 0.5, 0.0, 30.0, 0.0, toxicity)
         moves: list[float] = []
-        for seed in range(3):
+        for seed in range(12):
             sim = exchange(seed, (pool,))
             reports = listen(sim)
             sim.submit("desk", order("d", Side.BUY, 10_000_000, None, book="p"))
             sim.advance_to(at(3_600))
+            untouched = exchange(seed, (pool,))
+            untouched.advance_to(at(3_600))
             for fill in executed(reports):
-                after = sim.mid_at(ACME, fill.at + timedelta(seconds=10))
-                if after is not None and fill.at < at(3_500):
-                    moves.append((after - fill.price) / fill.price * 1e4)
+                # Where the market would have gone without us: our own impact is no toxicity.
+                before, after = (untouched.mid_at(ACME, fill.at + timedelta(seconds=s)) for s in (0, 30))
+                if before is not None and after is not None and fill.at < at(3_500):
+                    moves.append((after - before) / before * 1e4)
         return sum(moves) / len(moves)
 
-    assert mark(1.0) < mark(0.0) - 0.2
+    assert mark(3.0) < mark(0.0) - 0.2
 
 
 def test_fork_sees_the_same_future_and_what_it_does_stays_in_it(sim: SimulatedExchange) -> None:
@@ -281,20 +285,52 @@ def test_fork_sees_the_same_future_and_what_it_does_stays_in_it(sim: SimulatedEx
     assert all(fill.fill_id.startswith("TWIN-") for fill in executed(in_twin))
 
 
-def test_small_perturbation_leaves_most_of_the_later_trades_the_same(sim: SimulatedExchange) -> None:
-    """The exogenous stream is common: after one small order, most trades of the next hour are still there."""
+def test_what_we_do_changes_nothing_in_the_anonymous_flow(sim: SimulatedExchange) -> None:
+    """The exogenous stream is common: another participant's trading leaves every later anonymous queue as it was."""
     twin = sim.fork("TWIN")
-    listed, other = sim._listed[ACME].book.tape, twin._listed[ACME].book.tape
-    twin.submit("x", order("x", Side.BUY, 1, None, tif=TimeInForce.IOC))
+    twin.submit("x", order("x", Side.BUY, 20_000, None, tif=TimeInForce.IOC))
     for each in (sim, twin):
         each.advance_to(at(360))
-    mine = {trade.at_s for trade in listed.trades if trade.at_s > 60}
-    theirs = {trade.at_s for trade in other.trades if trade.at_s > 60}
-    assert len(mine & theirs) > 0.7 * len(mine)
+    (mine, *_), (theirs, *_) = sim._batch.records, twin._batch.records
+    assert mine["queues"].tolist() == theirs["queues"].tolist() and mine["tilt"] == theirs["tilt"]
+    assert twin.depth(ACME).mid > sim.depth(ACME).mid, "but its buying has moved the price"
+
+
+def test_orders_are_refused_once_too_many_rest(sim: SimulatedExchange) -> None:
+    reports = listen(sim)
+    far = sim.depth(ACME).bids[-1][0]
+    for number in range(SLOTS):
+        sim.submit("desk", order(f"o{number}", Side.BUY, 10, far))
+    sim.submit("desk", order("one more", Side.BUY, 10, far))
+    assert isinstance(reports[-1], Rejected) and f"{SLOTS} participants' orders" in reports[-1].reason
+    sim.cancel("desk", "o7")
+    sim.submit("desk", order("again", Side.BUY, 10, far))
+    assert isinstance(reports[-1], Accepted)
+    sim.status("desk", f"o{SLOTS - 1}")
+    assert isinstance(reports[-1], OrderStatus) and reports[-1].state is OrderState.LIVE
+    assert dict(sim.depth(ACME).bids)[far] >= 10 * SLOTS
+
+
+def test_the_past_is_kept_while_the_market_goes_on(sim: SimulatedExchange) -> None:
+    seen = {}
+    for minute in range(2, 400, 7):
+        sim.advance_to(at(60 * minute))
+        seen[minute] = (sim.depth(ACME).mid, sim.depth(ACME).volume)
+    for minute, (mid, volume) in list(seen.items())[-30:]:
+        assert sim.mid_at(ACME, at(60 * minute)) == mid
+        assert sim.volume_at(ACME, at(60 * minute)) == volume
+
+
+def test_a_copy_in_another_process_goes_on_alike(sim: SimulatedExchange) -> None:
+    sim.submit("desk", order("a", Side.BUY, 5_000, sim.depth(ACME).bids[0][0]))
+    twin = pickle.loads(pickle.dumps(sim.fork("TWIN", [ACME])))
+    for each in (sim, twin):
+        each.advance_to(at(900))
+    assert twin.depth(ACME) == sim.depth(ACME)
 
 
 def test_what_is_listed_beside_does_not_change_a_book() -> None:
-    alone = SimulatedExchange([Listing(instrument(), Price(20_000))], seed=7, opens_at=OPENS, pools=(CALM, STREAM_POOL))
+    alone = SimulatedExchange([Listing(instrument(), Price(20_000))], seed=7, opens_at=OPENS, pools=(CALM, STREAM))
     alone.advance_to(at(60))
     assert alone.depth(ACME) == exchange(7).depth(ACME)
 

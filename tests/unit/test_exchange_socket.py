@@ -147,7 +147,8 @@ async def test_orders_rest_are_told_of_and_can_be_cancelled_in_json(floor: Floor
     codec = wire.Codec(wire.JSON)
     async with floor.raw() as connection:
         welcome = await heard(connection, codec, wire.Welcome)
-        assert welcome.participant == "fleet" and set(welcome.books) == {"lit", "dark_block", "dark_stream"}
+        assert welcome.participant == "fleet"
+        assert set(welcome.books) == {"lit", "dark_block", "dark_broker", "dark_stream"}
         order = wire.NewOrder(order_id="a", symbol="ACME", side="buy", quantity="10", price="50.01")
         for message in (order, order, wire.CancelOrder(order_id="a"), wire.CancelOrder(order_id="a")):
             await connection.send(codec.encode(message))

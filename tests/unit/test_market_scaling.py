@@ -1,13 +1,19 @@
-"""The book laid on an instrument: its simulated volatility, spread and volume against what the instrument says."""
+"""A parameter set laid on an instrument: its simulated volatility, spread and volume, and what the instrument says."""
 
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from lit_router.market.scaling import book_for, scale
+from lit_router.market.batch.market import BatchedMarket
+from lit_router.market.batch.orders import best_prices
+from lit_router.market.exchange import LARGE_TICK
+from lit_router.market.parameters import load
+from lit_router.market.scaling import character_of, scale
 from rfq.domain.errors import BadInput
 from rfq.domain.values import Instrument, Price, Quantity, Symbol, TickBand
+
+SET = load(LARGE_TICK)
 
 
 def instrument(adv: int, volatility_bps: float, spread_bps: float) -> Instrument:
@@ -29,34 +35,32 @@ def instrument(adv: int, volatility_bps: float, spread_bps: float) -> Instrument
 def test_a_simulated_day_has_the_instruments_volatility_spread_and_volume(
     adv: int, volatility_bps: float, spread_bps: float, mid: int
 ) -> None:
-    what = instrument(adv, volatility_bps, spread_bps)
-    squares, spreads, volumes = [], [], []
-    for seed in range(4):
-        book = book_for(what, Price(mid), np.random.SeedSequence(seed))
-        mids = [book.mid or mid]
-        for step in range(1, 157):
-            book.advance(step * 150.0)
-            mids.append(book.mid or mids[-1])
-            bid, ask = book.best(True), book.best(False)
-            if bid is not None and ask is not None:
-                spreads.append((ask - bid) / mids[-1] * 1e4)
-        squares.append(np.sum(np.diff(np.log(mids)) ** 2))
-        volumes.append(book.tape.volume)
-    assert np.mean(squares) ** 0.5 * 1e4 == pytest.approx(volatility_bps, rel=0.25)
+    character = character_of(instrument(adv, volatility_bps, spread_bps), Price(mid), SET)
+    market = BatchedMarket(SET, range(200), characters=character)
+    spreads, ends = [], np.full(200, float(mid))
+    for _ in range(26):
+        market.advance(3600)
+        bid, ask = (prices.numpy() for prices in best_prices(market.state))
+        both = (bid >= 0) & (ask >= 0)
+        ends = np.where(both, (bid + ask) / 2, ends)
+        spreads.append(((ask - bid) / ends)[both].mean() * 1e4)
+    # The standard deviation of 200 days is known to 5% (1 s.e.), and days are not normal.
+    assert np.std(ends / mid) * 1e4 == pytest.approx(volatility_bps, rel=0.3)
     assert np.mean(spreads) == pytest.approx(spread_bps, rel=0.25)
-    assert np.mean(volumes) == pytest.approx(adv, rel=0.1)
+    assert market.state.volume.double().mean().item() == pytest.approx(adv, rel=0.15)
 
 
 def test_where_volume_forbids_the_pace_theta_takes_up_some_of_the_volatility_and_the_scale_says_what_to_expect() -> (
     None
 ):
-    fit = scale(instrument(3_000, 300.0, 5.0), Price(20_000))
-    assert fit.pace == pytest.approx(3_000 / 4_900)
+    events = SET.day_lots / SET.mean_lots
+    fit = scale(instrument(round(events / 2), 900.0, 5.0), Price(20_000), SET)
+    assert fit.pace == pytest.approx(0.5, rel=1e-3)
     assert fit.theta == 1.0
-    assert fit.expected_volatility_bps < 300.0
+    assert fit.expected_volatility_bps < 900.0
     assert fit.mean_lots == 1
 
 
 def test_a_price_with_no_room_for_bids_is_refused() -> None:
-    with pytest.raises(BadInput, match="must leave room for five levels"):
-        book_for(instrument(1_000_000, 150.0, 3000.0), Price(40), np.random.SeedSequence(1))
+    with pytest.raises(BadInput, match="must leave room for 5 levels"):
+        character_of(instrument(1_000_000, 150.0, 3000.0), Price(40), SET)

@@ -62,7 +62,6 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
     for one market, it stops after a step in which a participant's order was executed. `events` counts, by market.
     """
     one = markets[low]
-    pools = len(one.hidden)
     levels = len(one.queues) // 2
     rows, changes = np.zeros(2 * levels, np.int32), np.zeros(2 * levels, np.int32)
     parts = np.zeros(2 * levels, np.uint32)
@@ -133,13 +132,13 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                     clamp_ahead(m)
                     cross(m, given)
                     touched = True
-                if pools:
+                if r.pools:
                     twice_mid = -1
                     if active:
                         best_prices(m, prices)
                         if prices[0] >= 0 and prices[1] >= 0:
                             twice_mid = prices[0] + prices[1]
-                    for pool in range(pools):
+                    for pool in range(r.pools):
                         pool_step(m, laws, r, step, pool, pace, state[5], twice_mid)
                 if touched:
                     touched = replenish(m, r, step) > 0

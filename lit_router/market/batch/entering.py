@@ -70,7 +70,7 @@ def enter(s: State, r: Rules, slot: int, ticket: Ticket) -> None:
     s.ahead[:, slot] = torch.where(stays & lit, _queue_ahead(s, slot), s.ahead[:, slot]).to(torch.int32)
     bid, ask = best_prices(s)
     twice_mid = torch.where((bid >= 0) & (ask >= 0), bid + ask, -1)
-    for pool in range(s.hidden.shape[1]):
+    for pool in range(r.pools):
         here = new & (ticket.venue == pool + 1)
         dark.meet_hidden(s, r, pool, twice_mid, here)
         dark.meet_participants(s, r, pool, slot, twice_mid, here)

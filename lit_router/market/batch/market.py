@@ -65,7 +65,7 @@ class BatchedMarket:
         count = len(seeds)
         characters = Character(mean_lots=parameters.mean_lots) if characters is None else characters
         each = [characters] * count if isinstance(characters, Character) else list(characters)
-        shape = (count, parameters.levels, orders, len(pool_characters))
+        shape = (count, parameters.levels, orders)
         self._parity = 0
         if self._cpu:
             self._hold(recorded(*shape), 0)

@@ -3,8 +3,8 @@
 Arrivals are Poisson, most of them gone at once (a probe mostly finds nothing), sizes heavy-tailed; a fill is the
 smaller of what was sent and what is there, and says no more (Ganchev, Kearns, Nevmyvaka, Vaughan 2010). Toxicity:
 arrivals lean to the side that the latent flow is about to favour, so that fills come before the price moves against
-whoever gave them. Nothing public calibrates these numbers: declared, to be swept. For context, 20 to 41% of US volume prints off
-exchange.
+whoever gave them. Nothing public calibrates these numbers: declared, to be swept. For context, 20 to 41% of US volume
+prints off exchange.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,9 @@ import numpy as np
 from scipy.stats import norm
 
 from lit_router.market.parameters import QUANTILES
+
+MOST_POOLS = 4
+"""Tables have room for so many, however many there are: each shape would be compiled anew."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """All constants of a step in one place, as tensors or numbers: the parameter set's and the declared assumptions'."""
 
 import math
+from collections.abc import Callable
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,7 +11,8 @@ import torch
 
 from lit_router.market.batch import flow, impact, makers, news, pools, regimes, replenishment
 from lit_router.market.batch.laws import OCTAVE
-from lit_router.market.parameters import QUANTILES, BookParameters
+from lit_router.market.parameters import BookParameters
+from rfq.domain.errors import BadInput
 
 CHANCE = 1 << 21
 """Chances are compared with draws of 21 bits."""
@@ -61,16 +63,18 @@ class Rules(NamedTuple):
     kernel_weight: torch.Tensor
     taken_fade: int
     """Share of what was taken that is replenished in a step, in 2^-16."""
+    pools: int
+    """How many there are; the tables below have room for MOST_POOLS."""
     pool_logs: torch.Tensor
     """Expected arrivals a step, by pool."""
     pool_sizes: torch.Tensor
-    """float64 [P, QUANTILES]: sizes as shares of the day's volume."""
+    """float64 [MOST_POOLS, QUANTILES]: sizes as shares of the day's volume."""
     pool_fleeting: torch.Tensor
     pool_fade: torch.Tensor
     pool_least: torch.Tensor
-    """float64 [P]: share of the day's volume."""
+    """float64 [MOST_POOLS]: share of the day's volume."""
     pool_lean: torch.Tensor
-    """int32 [P, LEANS + 1]: chance that an arrival buys, by tilt in LEAN_STEPs from the least."""
+    """int32 [MOST_POOLS, LEANS + 1]: chance that an arrival buys, by tilt in LEAN_STEPs from the least."""
 
 
 def _logs(values: np.ndarray) -> np.ndarray:
@@ -90,10 +94,16 @@ def rules_of(
     characters: tuple[pools.PoolCharacter, ...],
     device: torch.device,
 ) -> Rules:
-    """The rules for steps of `step_s` seconds."""
+    """The rules for steps of `step_s` seconds. Raises BadInput for more than MOST_POOLS pools."""
+    if len(characters) > pools.MOST_POOLS:
+        raise BadInput("pool_characters", len(characters), f"must be at most {pools.MOST_POOLS}")
 
     def table(values: object, kind: torch.dtype = torch.int32) -> torch.Tensor:
         return torch.tensor(np.array(values), dtype=kind, device=device)
+
+    def by_pool(value: Callable[[pools.PoolCharacter], object], kind: torch.dtype = torch.int32) -> torch.Tensor:
+        spare = [pools.BLOCK] * (pools.MOST_POOLS - len(characters))
+        return table([value(character) for character in (*characters, *spare)], kind)
 
     real = torch.float64
     tilts = (np.arange(LEANS + 1) - LEANS / 2) * LEAN_STEP / OCTAVE
@@ -126,14 +136,11 @@ def rules_of(
         kernel_decay=table(np.exp(-step_s / np.array(impact.KERNEL_S)), real),
         kernel_weight=table(impact.weights(), real),
         taken_fade=round(65536 * -math.expm1(-step_s / replenishment.LIFE_S)),
-        pool_logs=table(
-            [round(OCTAVE * math.log2(p.contra_of_day / p.mean_of_day * step_s / impact.DAY_S)) for p in characters]
-        ),
-        pool_sizes=table([pools.size_multiples(p) * p.mean_of_day for p in characters], real).reshape(-1, QUANTILES),
-        pool_fleeting=table([round(p.fleeting * 4096) for p in characters]),
-        pool_fade=table([chance(-math.expm1(-step_s / p.life_s)) for p in characters]),
-        pool_least=table([p.least_of_day for p in characters], real),
-        pool_lean=table([np.rint(CHANCE / (1 + 2.0 ** (-2 * p.toxicity * tilts))) for p in characters]).reshape(
-            -1, LEANS + 1
-        ),
+        pools=len(characters),
+        pool_logs=by_pool(lambda p: round(OCTAVE * math.log2(p.contra_of_day / p.mean_of_day * step_s / impact.DAY_S))),
+        pool_sizes=by_pool(lambda p: pools.size_multiples(p) * p.mean_of_day, real),
+        pool_fleeting=by_pool(lambda p: round(p.fleeting * 4096)),
+        pool_fade=by_pool(lambda p: chance(-math.expm1(-step_s / p.life_s))),
+        pool_least=by_pool(lambda p: p.least_of_day, real),
+        pool_lean=by_pool(lambda p: np.rint(CHANCE / (1 + 2.0 ** (-2 * p.toxicity * tilts)))),
     )

@@ -11,6 +11,7 @@ import torch
 
 from lit_router.market.batch.flow import MEMORIES
 from lit_router.market.batch.impact import KERNEL_S
+from lit_router.market.batch.pools import MOST_POOLS
 
 FLOWS = 2
 """Dealers' own flows in a market: trading ahead after a lost auction, and hedging what was won."""
@@ -96,7 +97,7 @@ class State(NamedTuple):
     """int64 [B, K]: sum of twice the price times lots executed (a midpoint may be half a unit)."""
     # Dark pools and dealers' flows.
     hidden: torch.Tensor
-    """int32 [B, P, 2]: anonymous interest resting in each pool, to buy and to sell."""
+    """int32 [B, MOST_POOLS, 2]: anonymous interest resting in each pool, to buy and to sell."""
     dark_volume: torch.Tensor
     """int64 [B]: lots our participants traded in pools."""
     pending: torch.Tensor
@@ -112,15 +113,15 @@ REAL = ("impact_unit", "day_lots", "flow", "news", "heat", "inventory", "pressed
 BY_ORDER = ("side", "venue", "price", "leaves", "ahead", "least", "owner", "rank", "filled", "paid")
 
 
-def _shapes(levels: int, orders: int, pools: int) -> dict[str, tuple[int, ...]]:
+def _shapes(levels: int, orders: int) -> dict[str, tuple[int, ...]]:
     """Of every field, without the first dimension."""
-    wide: dict[str, tuple[int, ...]] = {"queues": (2 * levels,), "taken": (2 * levels,), "hidden": (pools, 2)}
+    wide: dict[str, tuple[int, ...]] = {"queues": (2 * levels,), "taken": (2 * levels,), "hidden": (MOST_POOLS, 2)}
     wide |= {"flow": (len(MEMORIES),), "kernel": (len(KERNEL_S),), "pending": (FLOWS,), "pace_lots": (FLOWS,)}
     wide |= dict.fromkeys(BY_ORDER, (orders,))
     return {name: wide.get(name, ()) for name in State._fields if name != "step"}
 
 
-def empty(markets: int, levels: int, orders: int, pools: int, device: torch.device) -> State:
+def empty(markets: int, levels: int, orders: int, device: torch.device) -> State:
     """All zeros, in the right shapes and types."""
     fields = {
         name: torch.zeros(
@@ -128,14 +129,14 @@ def empty(markets: int, levels: int, orders: int, pools: int, device: torch.devi
             dtype=torch.int64 if name in LONG else torch.float64 if name in REAL else torch.int32,
             device=device,
         )
-        for name, shape in _shapes(levels, orders, pools).items()
+        for name, shape in _shapes(levels, orders).items()
     }
     return State(**fields, step=torch.zeros(1, dtype=torch.int64, device=device))
 
 
-def recorded(markets: int, levels: int, orders: int, pools: int) -> np.ndarray:
+def recorded(markets: int, levels: int, orders: int) -> np.ndarray:
     """The same on a processor, as records: a market's fields lie together there."""
-    shapes = _shapes(levels, orders, pools)
+    shapes = _shapes(levels, orders)
     kinds = [(name, "i8" if name in LONG else "f8" if name in REAL else "i4", shapes[name]) for name in shapes]
     # Largest first, then a multiple of eight in all: every tensor's strides are whole elements.
     kinds.sort(key=lambda kind: kind[1] == "i4")

@@ -37,7 +37,7 @@ def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
     orders.cross(s, live)
     bid, ask = orders.best_prices(s)
     twice_mid = torch.where((bid >= 0) & (ask >= 0), bid + ask, -1)
-    for pool in range(s.hidden.shape[1]):
+    for pool in range(r.pools):
         dark.pool_step(s, laws, r, pool, weather, twice_mid, live)
     orders.replenish(s, r, live)
     if r.conditions:
