@@ -13,10 +13,14 @@ ARGS ?=
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
+	@echo "== demo: compiling the simulated market, where that was not done before (half a minute)"
+	@$(BIN)/python -m lit_router.market.batch
 	@echo "== demo: database, service and dealers, then a block of 500,000 shares (about two minutes)"
 	@$(BIN)/rfq demo $(ARGS)
 
 test: $(STAMP)
+	@echo "== test: compiling the simulated market, where that was not done before (half a minute)"
+	@$(BIN)/python -m lit_router.market.batch
 	@echo "== test: pytest, against a real PostgreSQL and real sockets"
 	@$(BIN)/python -m pytest $(ARGS)
 

@@ -73,7 +73,7 @@ class SimulatedExchange(LitMatching):
             orders=SLOTS,
             pool_characters=self._pools,
             cancels=assumption,
-        )
+        ).compile()
         self._owners: dict[str, int] = {}
         self._listed = {
             symbol: SimulatedBook(self._batch, place, self._owners) for place, symbol in enumerate(symbols)

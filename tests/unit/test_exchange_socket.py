@@ -197,7 +197,7 @@ async def test_a_lost_connection_cancels_its_orders(floor: Floor) -> None:
 
     async def own_lots() -> int:
         return await floor.exchange.ask(
-            lambda core: sum(queue.lots for queue in core._listed[ACME].book.bids.values())  # type: ignore[attr-defined]
+            lambda core: sum(order.leaves for order in core._listed[ACME].orders())  # type: ignore[attr-defined]
         )
 
     async with floor.raw(subprotocol=wire.MSGPACK) as connection:

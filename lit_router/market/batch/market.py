@@ -148,6 +148,15 @@ class BatchedMarket:
         self._make_tables()
         self._hold(self._records, at)
 
+    def compile(self) -> "BatchedMarket":
+        """Compiles what stepping will need, if it is not in the cache: half a minute the first time on a machine."""
+        if self._cpu:
+            self.advance(0)
+            self.play_one(0, 0, self._none, self._none, stop_at_fills=True)
+            self.enter_one(0, 0, 0, 0, 0, 0, 0, 0, 0)
+            self.enter(0, self.ticket(0, 0))
+        return self
+
     def advance(self, steps: int) -> None:
         """Plays every market for `steps` steps."""
         if not self._cpu:
