@@ -96,17 +96,17 @@ def conditions(s: State, r: Rules) -> Weather:
     most = flow.MOST_TILT * OCTAVE
     tilt = (latent * OCTAVE).clamp(-most, most)
     drift = s.drift + (s.news * news.DRIFT * OCTAVE).long()
-    most_skew, most_fear = makers.MOST_SKEW * OCTAVE, makers.MOST_FEAR * OCTAVE
-    skew = (-s.inventory * (makers.SKEW * OCTAVE)).clamp(-most_skew, most_skew)
+    most_load, most_fear = makers.MOST_LOAD * OCTAVE, makers.MOST_FEAR * OCTAVE
+    load = (s.inventory.abs() * r.load).clamp(max=most_load)
     fear = ((s.heat - makers.USUAL_HEAT) * (makers.FEAR * OCTAVE)).clamp(0.0, most_fear)
-    usual = r.regime_strain[s.regime.long()] + fear
+    usual = r.regime_strain[s.regime.long()] + (fear + load - makers.EASE * OCTAVE)
     against_bids = torch.where(s.news < 0, 1.0, news.OTHER_SIDE)
     against_asks = torch.where(s.news > 0, 1.0, news.OTHER_SIDE)
-    leaning = tilt * flow.ADAPTS
+    leaning = tilt * r.adapts
     return Weather(
         pace,
-        (usual + strength * against_bids * OCTAVE + (leaning - skew)).long(),
-        (usual + strength * against_asks * OCTAVE + (skew - leaning)).long(),
+        (usual + strength * against_bids * OCTAVE + leaning).long(),
+        (usual + strength * against_asks * OCTAVE - leaning).long(),
         tilt.long() + drift,
     )
 
@@ -231,7 +231,9 @@ def follow(s: State, laws: Laws, r: Rules, chances: torch.Tensor, live: torch.Te
     tilt = above - below
     up, down = tilt > s.tilt, tilt < s.tilt
     emptied = torch.where(up, above, below)
-    may = live & (up | down) & (emptied >= r.follow) & (draws.bits(chances, 0, 21) < s.theta)
+    against = torch.where(up, s.trend, -s.trend) * r.contrarian
+    ready = (s.theta * (1.0 - against).clamp(0.0, 2.0)).long()
+    may = live & (up | down) & (emptied >= r.follow) & (draws.bits(chances, 0, 21) < ready)
     may = may & (up | room_below(s))
     moved = torch.where(may, torch.where(up, 1, -1), 0)
     anew = (may & (draws.bits(chances, 21, 12) < r.theta_reinit))[:, None]

@@ -121,7 +121,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                         events[b] += sides[0, 0] + sides[1, 0]
                 travelled = m.tilt
                 moved = follow(m, laws, r, step, mean_lots, chances)
-                travelled = abs(m.tilt - travelled + 2 * moved)
+                travelled = m.tilt - travelled + 2 * moved
                 if pressing or m.net != 0:
                     pressing = True
                     moved += press(m, r)
@@ -143,7 +143,8 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                 if touched:
                     touched = replenish(m, r, step) > 0
                 if r.conditions:
-                    m.heat = m.heat * r.heat_decay + travelled * 0.5
+                    m.heat = m.heat * r.heat_decay + abs(travelled) * 0.5
+                    m.trend = m.trend * r.trend_decay + travelled * 0.5
                     m.inventory = m.inventory * r.inventory_decay + SHARE * (sides[0, 0] - sides[1, 0])
                 if active:
                     active = m.side.any()

@@ -21,10 +21,10 @@ ARRIVALS, FRESH, SWITCHES = draws.ARRIVALS, draws.FRESH, draws.SWITCHES
 SIZES = LARGEST + 1
 HALF = 1 << 20
 MIX_1, MIX_2, CELL = np.uint32(draws.MIX_1), np.uint32(draws.MIX_2), np.uint32(draws.CELL)
-SHARE, SKEW, MOST_SKEW = makers.SHARE, makers.SKEW * OCTAVE, makers.MOST_SKEW * OCTAVE
+SHARE, MOST_LOAD, EASE = makers.SHARE, makers.MOST_LOAD * OCTAVE, makers.EASE * OCTAVE
 USUAL_HEAT, FEAR, MOST_FEAR = makers.USUAL_HEAT, makers.FEAR * OCTAVE, makers.MOST_FEAR * OCTAVE
 OTHER_SIDE, NEWS_DRIFT, NEWS_PACE = news.OTHER_SIDE, news.DRIFT, news.PACE
-ADAPTS, MOST_TILT, IMBALANCES = flow.ADAPTS, flow.MOST_TILT * OCTAVE, flow.IMBALANCES
+MOST_TILT, IMBALANCES = flow.MOST_TILT * OCTAVE, flow.IMBALANCES
 
 
 @inlined
@@ -87,14 +87,14 @@ def conditions_of(m, r, step, out):
     tilt = max(-MOST_TILT, min(MOST_TILT, latent * OCTAVE))
     drift = m.drift + int(m.news * NEWS_DRIFT * OCTAVE)
     # Makers: they expect the flow, mind their inventory and fear volatility.
-    skew = max(-MOST_SKEW, min(MOST_SKEW, -m.inventory * SKEW))
+    load = min(MOST_LOAD, abs(m.inventory) * r.load)
     fear = max(0.0, min(MOST_FEAR, (m.heat - USUAL_HEAT) * FEAR))
-    usual = r.regime_strain[regime] + fear
+    usual = r.regime_strain[regime] + (fear + load - EASE)
     against_bids = 1.0 if m.news < 0.0 else OTHER_SIDE
     against_asks = 1.0 if m.news > 0.0 else OTHER_SIDE
     out[0] = pace
-    out[1] = int(usual + strength * against_bids * OCTAVE + (tilt * ADAPTS - skew))
-    out[2] = int(usual + strength * against_asks * OCTAVE + (skew - tilt * ADAPTS))
+    out[1] = int(usual + strength * against_bids * OCTAVE + tilt * r.adapts)
+    out[2] = int(usual + strength * against_asks * OCTAVE - tilt * r.adapts)
     out[3] = int(tilt) + drift
     out[4] = -int(tilt) - drift
     out[5] = int(tilt) + drift
@@ -213,7 +213,9 @@ def follow(m, laws, r, step, mean_lots, chances):
         up = tilt > m.tilt
         emptied = above if up else below
         room = up or m.first_bid - (levels + 2) * m.grid > 0
-        if emptied >= r.follow and (chances & 0x1FFFFF) < m.theta and room:
+        against = (m.trend if up else -m.trend) * r.contrarian
+        ready = int(m.theta * max(0.0, min(2.0, 1.0 - against)))
+        if emptied >= r.follow and (chances & 0x1FFFFF) < ready and room:
             moved = 1 if up else -1
             if ((chances >> 21) & 0xFFF) < r.theta_reinit:
                 for cell in range(2 * levels):

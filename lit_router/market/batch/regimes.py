@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Regime(NamedTuple):
-    """`pace` multiplies every rate, `strain` withdraws liquidity on both sides, `drift` tilts market orders (powers of
+    """`pace` multiplies every rate (its mean is 1), `strain` withdraws liquidity on both sides, `drift` tilts market orders (powers of
     two, direction drawn), `news` is the strain that it begins with; `share` of the time it holds."""
 
     name: str
@@ -20,10 +20,10 @@ class Regime(NamedTuple):
 
 
 REGIMES = (
-    Regime("calm", 0.55, 1.0, 0.0, 0.0, 0.0),
-    Regime("volatile", 0.22, 2.0, 0.15, 0.0, 0.0),
-    Regime("trending", 0.18, 1.25, 0.0, 0.35, 0.0),
-    Regime("shock", 0.05, 1.0, 0.0, 0.0, 2.0),
+    Regime("calm", 0.55, 0.8, 0.0, 0.0, 0.0),
+    Regime("volatile", 0.22, 1.6, 0.3, 0.0, 0.0),
+    Regime("trending", 0.18, 1.0, 0.0, 0.2, 0.0),
+    Regime("shock", 0.05, 0.8, 0.0, 0.0, 2.0),
 )
 CALM, VOLATILE, TRENDING, SHOCK = range(4)
 LASTS_S = 1800.0

@@ -55,6 +55,12 @@ class Rules(NamedTuple):
     flow_decay: torch.Tensor
     flow_kick: torch.Tensor
     tactical: torch.Tensor
+    adapts: float
+    """Strain for each unit of tilt."""
+    contrarian: float
+    trend_decay: float
+    load: float
+    """OCTAVEs of strain for each average event of makers' inventory."""
     heat_decay: float
     inventory_decay: float
     pressed_decay: float
@@ -129,6 +135,10 @@ def rules_of(
         flow_decay=table(flow.decays(step_s), real),
         flow_kick=table(flow.kicks(step_s), real),
         tactical=table(flow.tactical_logs(OCTAVE)),
+        adapts=flow.ADAPTS,
+        contrarian=flow.CONTRARIAN,
+        trend_decay=math.exp(-step_s / flow.TREND_S),
+        load=makers.LOAD * OCTAVE,
         heat_decay=math.exp(-step_s / makers.HEAT_S),
         inventory_decay=math.exp(-step_s / makers.FADES_S),
         pressed_decay=math.exp(-step_s / impact.SMOOTHED_S),

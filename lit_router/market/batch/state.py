@@ -54,6 +54,8 @@ class State(NamedTuple):
     """float64 [B]: strain left from the last news; its sign is the direction of the price."""
     heat: torch.Tensor
     """float64 [B]: recent moves of the mid, cells, decaying; see `makers`."""
+    trend: torch.Tensor
+    """float64 [B]: recent moves of the mid with their signs, cells, decaying; see `flow`."""
     inventory: torch.Tensor
     """float64 [B]: market makers', average events; see `makers`."""
     halt: torch.Tensor
@@ -109,7 +111,7 @@ class State(NamedTuple):
 
 
 LONG = ("key", "volume", "rank", "paid", "dark_volume")
-REAL = ("impact_unit", "day_lots", "flow", "news", "heat", "inventory", "pressed", "kernel", "pace_lots")
+REAL = ("impact_unit", "day_lots", "flow", "news", "heat", "trend", "inventory", "pressed", "kernel", "pace_lots")
 BY_ORDER = ("side", "venue", "price", "leaves", "ahead", "least", "owner", "rank", "filled", "paid")
 
 

@@ -30,7 +30,7 @@ def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
             hits = drawn[0][0] - drawn[1][0]
     travelled = s.tilt.long()
     moved = book.follow(s, laws, r, chances, live)
-    travelled = (s.tilt - travelled + 2 * moved).abs()
+    travelled = s.tilt - travelled + 2 * moved
     orders.press(s, r, live)
     orders.dealers_trade(s, live)
     orders.clamp_ahead(s, live)
@@ -41,8 +41,10 @@ def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
         dark.pool_step(s, laws, r, pool, weather, twice_mid, live)
     orders.replenish(s, r, live)
     if r.conditions:
-        heat = s.heat * r.heat_decay + travelled.double() * 0.5
+        heat = s.heat * r.heat_decay + travelled.abs().double() * 0.5
+        trend = s.trend * r.trend_decay + travelled.double() * 0.5
         inventory = s.inventory * r.inventory_decay + makers.SHARE * hits.double()
         s.heat.copy_(torch.where(live, heat, s.heat))
+        s.trend.copy_(torch.where(live, trend, s.trend))
         s.inventory.copy_(torch.where(live, inventory, s.inventory))
     s.step.add_(1)
