@@ -122,6 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     auction.add_argument("--quick", action="store_true", help="a rough answer in about a minute")
     auction.add_argument("--rfqs", type=int, help="RFQs in all, at the least (default 10000; quick 1200)")
     auction.set_defaults(run=_bench_auction)
+    market = benches.add_parser("market", help="the simulated market beside the exact stepper, and replay")
+    market.add_argument("--json", action="store_true", help="one object: figures and goals")
+    market.add_argument("--quick", action="store_true", help="a rough answer in half a minute")
+    market.add_argument("--book", type=Path, help="LOBSTER zip to replay (default: a made recording)")
+    market.set_defaults(run=_bench_market)
 
     audit = commands.add_parser("audit", help="check the record, with the service running or stopped")
     checks = audit.add_subparsers(required=True, metavar="check")
@@ -184,6 +189,12 @@ def _bench_auction(options: argparse.Namespace) -> None:
 
     plan = bench.plan(quick=options.quick, rfqs=options.rfqs)
     asyncio.run(bench.run(plan)).print(as_json=options.json)
+
+
+def _bench_market(options: argparse.Namespace) -> None:
+    from rfq.studies import market_bench as bench
+
+    bench.run(bench.QUICK if options.quick else bench.Plan(), options.book).print(as_json=options.json)
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -14,27 +14,28 @@ import numpy.typing as npt
 
 from lit_router.market.batch.rules import CancelAssumption
 from lit_router.market.batch.strain import CANCEL_EXPONENT, LIMIT_EXPONENT
-from lit_router.market.exact_events import SAMPLE_S, Book, play
+from lit_router.market.exact_events import Book, play
 from lit_router.market.parameters import QUANTILES, BookParameters, Floats, SizeLaw
 from rfq.domain.errors import BadInput
 
 
 class Resting(NamedTuple):
-    """A participant's order that joins the back of its side's best queue at every sample and leaves at the next."""
+    """A participant's order. At every sample it joins the back of its side's best queue anew; what was left of the one
+    before is gone."""
 
     buys: bool
     lots: int
 
 
 class Stepped(NamedTuple):
-    """What happened in M markets over N samples of `SAMPLE_S` seconds."""
+    """What happened in M markets over N intervals between samples."""
 
     spread_cells: Floats
     """[M]: mean over time of the distance between best bid and ask; a side that is empty ends just out of view."""
     changes_cells: Floats
     """[M, N]: changes of the mid from sample to sample."""
     lots: npt.NDArray[np.int64]
-    """[M]: traded with the anonymous book."""
+    """[M]: of market orders that found a queue to hit."""
     events: npt.NDArray[np.int64]
     """[M]: limit orders, cancels and market orders."""
     filled_s: Floats
@@ -46,6 +47,7 @@ def stepped(
     seeds: Sequence[int],
     samples: int,
     *,
+    sample_s: float = 60.0,
     mean_lots: int = 1,
     pace: float = 1.0,
     strains: tuple[float, float] = (0.0, 0.0),
@@ -53,14 +55,14 @@ def stepped(
     orders: Sequence[Resting] = (),
     cancels: CancelAssumption = CancelAssumption.RANDOM,
 ) -> Stepped:
-    """Plays one market for each seed, each over `samples` samples.
+    """Plays one market for each seed, each for `samples` times `sample_s` seconds.
 
     `pace` multiplies every rate; `strains` of bids and asks are those of `strain`; `tilt` multiplies market orders that
     buy by 2^tilt and those that sell by 2^-tilt. `mean_lots` is the average event, in lots. `orders` rest in every
     market, and the anonymous book does not react to them; `cancels` is where it is cancelled relative to them. Raises
     BadInput for numbers of which there is no such market.
     """
-    for field, value in (("samples", samples), ("mean_lots", mean_lots), ("pace", pace)):
+    for field, value in (("samples", samples), ("sample_s", sample_s), ("mean_lots", mean_lots), ("pace", pace)):
         if not value > 0:
             raise BadInput(field, value, "must be positive")
     if any(order.lots < 1 for order in orders):
@@ -72,7 +74,7 @@ def stepped(
     spreads, lots, events = np.zeros(markets), np.zeros(markets, np.int64), np.zeros(markets, np.int64)
     for m, seed in enumerate(seeds):
         key = np.random.SeedSequence(int(seed)).generate_state(1, np.uint64)[0]
-        spreads[m], lots[m], events[m] = play(key, book, mids[m], sizes, own, int(cancels), filled[m])
+        spreads[m], lots[m], events[m] = play(key, book, sample_s, mids[m], sizes, own, int(cancels), filled[m])
     return Stepped(spreads, np.diff(mids, axis=1), lots, events, filled)
 
 

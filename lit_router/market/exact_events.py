@@ -11,7 +11,6 @@ import numpy as np
 from lit_router.market.batch.compilation import compiled
 from lit_router.market.parameters import LARGEST, QUANTILES, Floats
 
-SAMPLE_S = 60.0
 GOLDEN, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 """Of splitmix64 (Steele, Lea, Flood 2014): the state is counted up and mixed."""
 BUYS, LOTS, PRICE, AHEAD, LEAVES = range(5)
@@ -37,32 +36,32 @@ class Book(NamedTuple):
 
 
 @compiled
-def mixed(state):
+def mixed(state):  # pragma: no cover (compiled)
     z = (state ^ (state >> np.uint64(30))) * FIRST
     z = (z ^ (z >> np.uint64(27))) * SECOND
     return z ^ (z >> np.uint64(31))
 
 
 @compiled
-def uniform(state):
+def uniform(state):  # pragma: no cover (compiled)
     """At least 0 and less than 1."""
     return np.float64(mixed(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @compiled
-def size_of(lots, mean_lots):
+def size_of(lots, mean_lots):  # pragma: no cover (compiled)
     """Queue size in average events, rounded up, at most LARGEST."""
     return min(LARGEST, lots if mean_lots == 1 else (lots + mean_lots - 1) // mean_lots)
 
 
 @compiled
-def drawn_lots(sizes, kind, size, thin_queue, state):
+def drawn_lots(sizes, kind, size, thin_queue, state):  # pragma: no cover (compiled)
     """Lots of one event: kind 0 a limit order, 2 a cancel, 4 a market order."""
     return sizes[kind + (1 if size > thin_queue else 0), mixed(state) & np.uint64(QUANTILES - 1)]
 
 
 @compiled
-def best_bid(queues):
+def best_bid(queues):  # pragma: no cover (compiled)
     cell = len(queues) // 2 - 1
     while cell >= 0 and queues[cell] == 0:
         cell -= 1
@@ -70,7 +69,7 @@ def best_bid(queues):
 
 
 @compiled
-def best_ask(queues):
+def best_ask(queues):  # pragma: no cover (compiled)
     cell = len(queues) // 2
     while cell < len(queues) and queues[cell] == 0:
         cell += 1
@@ -78,7 +77,7 @@ def best_ask(queues):
 
 
 @compiled
-def market_rate(book, queues, cell):
+def market_rate(book, queues, cell):  # pragma: no cover (compiled)
     """Of market orders that hit this cell, the best of its side; none if that side is empty."""
     if cell < 0 or cell >= len(queues):
         return 0.0
@@ -86,7 +85,7 @@ def market_rate(book, queues, cell):
 
 
 @compiled
-def fresh_queue(book, cell, chance):
+def fresh_queue(book, cell, chance):  # pragma: no cover (compiled)
     size = 0
     while book.fresh[cell, size] <= chance:
         size += 1
@@ -94,11 +93,11 @@ def fresh_queue(book, cell, chance):
 
 
 @compiled
-def play(key, book, mids, sizes, own, cancels, filled):  # pragma: no cover (compiled)
+def play(key, book, sample_s, mids, sizes, own, cancels, filled):  # pragma: no cover (compiled)
     """Plays one market; returns its mean spread in cells, lots traded, events. `mids` gets one more value than there
     are samples, in cells; `filled` the seconds until each order was filled, by (sample, order).
 
-    Without `sizes` every event is an average one, without `own` there are no participants' orders; what is compiled
+    Without `sizes` every event is an average one, without `own` there are no participants' orders: the code compiled
     for that does not even ask.
     """
     cells, levels, mean_lots, state = len(book.limit), len(book.limit) // 2, book.mean_lots, key
@@ -117,11 +116,11 @@ def play(key, book, mids, sizes, own, cancels, filled):  # pragma: no cover (com
     while True:
         state += GOLDEN
         now -= np.log(1.0 - uniform(state)) / total
-        while now >= (sampled + 1) * SAMPLE_S:
+        while now >= (sampled + 1) * sample_s:
             sampled += 1
             mids[sampled] = reference + 0.5 * tilt
             if sampled + 1 == len(mids):
-                ended = sampled * SAMPLE_S
+                ended = sampled * sample_s
                 return (area + (ask - bid) * (ended - since)) / ended, traded, events
             if own is not None:
                 join(own, queues, bid, ask, reference)
@@ -146,7 +145,7 @@ def play(key, book, mids, sizes, own, cancels, filled):  # pragma: no cover (com
             rate = book.both[cell, size_of(after, mean_lots)]
             total += rate - rates[cell]
             rates[cell] = rate
-            at_best = cell == bid or cell == ask
+            at_best = bid == cell or cell == ask
             changed = after == 0 if at_best else bid < cell < ask and after > 0
             if at_best and not changed:
                 slot = cells if cell == bid else cells + 1
@@ -162,7 +161,7 @@ def play(key, book, mids, sizes, own, cancels, filled):  # pragma: no cover (com
                 state += GOLDEN
                 lots = drawn_lots(sizes, 4, size, book.thin_queue, state)
             if own is not None:
-                hit(own, queues, hits_bids, reference, lots, filled, sampled, now)
+                hit(own, queues, hits_bids, reference, lots, filled, sampled, now - sampled * sample_s)
             place = first
             while lots > 0 and 0 <= place < cells and (place < levels) == hits_bids:
                 here = min(lots, queues[place])
@@ -202,7 +201,7 @@ def play(key, book, mids, sizes, own, cancels, filled):  # pragma: no cover (com
             # All anew, which keeps rounding from adding up.
             total = rated(book, queues, bid, ask, rates)
         if own is not None:
-            settle(own, queues, reference, filled, sampled, now)
+            settle(own, queues, reference, filled, sampled, now - sampled * sample_s)
 
 
 @compiled
@@ -217,7 +216,7 @@ def rated(book, queues, bid, ask, rates):  # pragma: no cover (compiled)
 
 
 @compiled
-def shift(book, queues, up, chance):
+def shift(book, queues, up, chance):  # pragma: no cover (compiled)
     """The reference price moved by one cell: contents stay at their price, the cell that changed sides is empty, and
     the deepest of the other side is drawn."""
     cells, levels = len(queues), len(queues) // 2
@@ -254,7 +253,7 @@ def cancelled(own, price, bids, stood, gone, cancels, chance):  # pragma: no cov
 
 
 @compiled
-def hit(own, queues, hits_bids, reference, lots, filled, sampled, now):  # pragma: no cover (compiled)
+def hit(own, queues, hits_bids, reference, lots, filled, sampled, after_s):  # pragma: no cover (compiled)
     """A market order reaches our orders after what is at better prices and ahead of them at theirs."""
     levels = len(queues) // 2
     for k in range(len(own)):
@@ -271,11 +270,11 @@ def hit(own, queues, hits_bids, reference, lots, filled, sampled, now):  # pragm
         if lots > before:
             own[k, LEAVES] -= min(lots - before, own[k, LEAVES])
             if own[k, LEAVES] == 0:
-                filled[sampled, k] = now - sampled * SAMPLE_S
+                filled[sampled, k] = after_s
 
 
 @compiled
-def settle(own, queues, reference, filled, sampled, now):  # pragma: no cover (compiled)
+def settle(own, queues, reference, filled, sampled, after_s):  # pragma: no cover (compiled)
     """After an event: nobody stands behind more than there is, and whom the other side's queues have come to trades
     with them once they are large enough for the whole order."""
     levels = len(queues) // 2
@@ -290,4 +289,4 @@ def settle(own, queues, reference, filled, sampled, now):  # pragma: no cover (c
         for place in range(low, high):
             facing += queues[place]
         if facing >= own[k, LEAVES]:
-            own[k, LEAVES], filled[sampled, k] = 0, now - sampled * SAMPLE_S
+            own[k, LEAVES], filled[sampled, k] = 0, after_s

@@ -81,7 +81,7 @@ def conditions(s: State, r: Rules) -> Weather:
     s.news.copy_(torch.where(switched & (fresh > 0), sign * fresh, s.news))
     burst = draws.bits(spare, 21, 6)
     s.burst.copy_(torch.where(draws.bits(spare, 0, 21) < r.burst_switch, burst, s.burst))
-    halted = (s.halt == 0) & (draws.bits(spare, 27, 21) < r.halt_chance)
+    halted = (s.halt == 0) & (draws.bits(draws.words(s.key, s.step, draws.HALTS), 0, 40) < r.halt_chance)
     s.halt.copy_(torch.where(halted, r.halt_steps, s.halt))
     latent = torch.zeros_like(s.news)
     for i in range(s.flow.shape[1]):
@@ -225,7 +225,9 @@ def room_below(s: State) -> torch.Tensor:
     return s.first_bid - (s.queues.shape[1] // 2 + 2) * s.grid > 0
 
 
-def follow(s: State, laws: Laws, r: Rules, chances: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+def follow(
+    s: State, laws: Laws, r: Rules, weather: Weather, chances: torch.Tensor, live: torch.Tensor
+) -> torch.Tensor:
     """Lets the reference price follow the mid; returns the cells it moved, int64 [B], -1, 0 or 1."""
     above, below = best_of(s, False), best_of(s, True)
     tilt = above - below
@@ -238,6 +240,11 @@ def follow(s: State, laws: Laws, r: Rules, chances: torch.Tensor, live: torch.Te
     moved = torch.where(may, torch.where(up, 1, -1), 0)
     anew = (may & (draws.bits(chances, 21, 12) < r.theta_reinit))[:, None]
     fresh = redrawn(s, laws)
+    # Who withdraws under strain is not back at the new price at once: the first queues may come in empty.
+    reluctant = draws.bits(chances, 57, 6) * (2 * OCTAVE // 64)
+    levels = fresh.shape[1] // 2
+    fresh[:, levels - 1] *= reluctant >= weather.bid_strain
+    fresh[:, levels] *= reluctant >= weather.ask_strain
     s.queues.copy_(torch.where(anew, fresh, shifted(s.queues, moved, fresh)))
     s.taken.copy_(torch.where(anew, 0, shifted(s.taken, moved, torch.zeros_like(s.taken))))
     s.first_bid.add_((moved * s.grid).to(torch.int32))

@@ -120,7 +120,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                                     print_trade(m, done, price)
                         events[b] += sides[0, 0] + sides[1, 0]
                 travelled = m.tilt
-                moved = follow(m, laws, r, step, mean_lots, chances)
+                moved = follow(m, laws, r, step, mean_lots, chances, state)
                 travelled = m.tilt - travelled + 2 * moved
                 if pressing or m.net != 0:
                     pressing = True
@@ -139,7 +139,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                         if prices[0] >= 0 and prices[1] >= 0:
                             twice_mid = prices[0] + prices[1]
                     for pool in range(r.pools):
-                        pool_step(m, laws, r, step, pool, pace, state[5], twice_mid)
+                        pool_step(m, r, step, pool, pace, state[5], twice_mid, given)
                 if touched:
                     touched = replenish(m, r, step) > 0
                 if r.conditions:

@@ -17,7 +17,7 @@ from lit_router.market.parameters import LARGEST, QUANTILES
 GOLDEN, FIRST, SECOND = np.uint64(draws.GOLDEN), np.uint64(draws.FIRST), np.uint64(draws.SECOND)
 SLOTS = draws.SLOTS
 REFERENCE, MARKET_ORDERS, CONDITIONS = draws.REFERENCE, draws.MARKET_ORDERS, draws.CONDITIONS
-ARRIVALS, FRESH, SWITCHES = draws.ARRIVALS, draws.FRESH, draws.SWITCHES
+ARRIVALS, FRESH, SWITCHES, HALTS = draws.ARRIVALS, draws.FRESH, draws.SWITCHES, draws.HALTS
 SIZES = LARGEST + 1
 HALF = 1 << 20
 MIX_1, MIX_2, CELL = np.uint32(draws.MIX_1), np.uint32(draws.MIX_2), np.uint32(draws.CELL)
@@ -71,7 +71,7 @@ def conditions_of(m, r, step, out):
     spare = word(m.key, step, SWITCHES + 1)
     if (spare & 0x1FFFFF) < r.burst_switch:
         m.burst = (spare >> 21) & (QUANTILES - 1)
-    if m.halt == 0 and ((spare >> 27) & 0x1FFFFF) < r.halt_chance:
+    if m.halt == 0 and (word(m.key, step, HALTS) & ((1 << 40) - 1)) < r.halt_chance:
         m.halt = r.halt_steps
     latent = 0.0
     for i in range(len(m.flow)):
@@ -204,8 +204,8 @@ def fresh_queue(m, laws, step, cell, mean_lots):
 
 
 @compiled
-def follow(m, laws, r, step, mean_lots, chances):
-    """Lets the reference price follow the mid; returns the cells it moved, -1, 0 or 1."""
+def follow(m, laws, r, step, mean_lots, chances, weather):
+    """Lets the reference price follow the mid; returns the cells it moved, -1, 0 or 1. `weather`: see conditions_of."""
     levels = len(m.queues) // 2
     above, below = best_of(m, False), best_of(m, True)
     tilt, moved = above - below, 0
@@ -221,6 +221,12 @@ def follow(m, laws, r, step, mean_lots, chances):
                 for cell in range(2 * levels):
                     m.queues[cell] = fresh_queue(m, laws, step, cell, mean_lots)
                     m.taken[cell] = 0
+                # Who withdraws under strain is not back at the new price at once: the first queues may come in empty.
+                reluctant = ((chances >> 57) & 63) * (2 * OCTAVE // 64)
+                if reluctant < weather[1]:
+                    m.queues[levels - 1] = 0
+                if reluctant < weather[2]:
+                    m.queues[levels] = 0
             else:
                 shift_cells(m.queues, moved)
                 shift_cells(m.taken, moved)

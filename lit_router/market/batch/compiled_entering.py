@@ -34,12 +34,15 @@ def queue_ahead(m, side, price):
 @compiled
 def enter(m, r, slot, side, lots, price, venue, rests, least, owner, given, two):
     """Takes one order into a free slot of one market; returns whether it stopped at an order of its own owner."""
-    if side == 0 or m.halt > 0:
+    if side == 0:
+        return False
+    m.filled[slot], m.paid[slot] = 0, 0
+    if m.halt > 0:
         return False
     done, paid, left = 0, 0, lots
     stays, met_itself = True, False
     if venue == 0:
-        reach = own_limit(m, side < 0, lots, owner)
+        reach = own_limit(m, side < 0, lots, price, owner)
         done, paid = sweep(m, side < 0, reach, price, given)
         m.net += side * done
         left = lots - done
@@ -59,9 +62,9 @@ def enter(m, r, slot, side, lots, price, venue, rests, least, owner, given, two)
     if venue > 0:
         best_prices(m, two)
         if two[0] >= 0 and two[1] >= 0:
-            meet_hidden(m, r, venue - 1, two[0] + two[1])
+            meet_hidden(m, r, venue - 1, two[0] + two[1], given)
             if m.side[slot] != 0:
-                meet_participants(m, r, venue - 1, slot, two[0] + two[1])
+                meet_participants(m, r, venue - 1, slot, two[0] + two[1], given)
         if rests == 0:
             m.side[slot], m.leaves[slot] = 0, 0
     return False

@@ -11,8 +11,7 @@ import numpy as np
 
 from lit_router.market.batch import draws
 from lit_router.market.batch.compilation import compiled, inlined
-from lit_router.market.batch.compiled_book import outcome, row_between, shift_cells, word
-from lit_router.market.batch.laws import COUNT_COLUMNS, COUNTS, LEAST_ARRIVALS, OCTAVE
+from lit_router.market.batch.compiled_book import shift_cells, word
 from lit_router.market.batch.rules import LEAN_STEP, LEANS
 from lit_router.market.parameters import QUANTILES
 
@@ -48,6 +47,17 @@ def print_trade(m, lots, price):
     m.volume += lots
     m.last_price = price
     m.last_lots = lots
+
+
+@compiled
+def cell_in_view(m, k):
+    """Cell of order `k`'s price, if it is in view and exactly on a cell of the order's own side; else -1."""
+    levels = len(m.queues) // 2
+    away = m.price[k] - m.first_bid
+    cell = away // m.grid + levels - 1
+    if away % m.grid or cell < 0 or cell >= 2 * levels or (cell < levels) != (m.side[k] > 0):
+        return -1
+    return cell
 
 
 @compiled
@@ -92,9 +102,33 @@ def give(m, bids, lots, limit, given):
 
 
 @compiled
+def move_up(m, bids, lots, limit, given):
+    """Places of the resting orders after `lots` reached their side, of which they got `given`: what was executed in
+    front of an order no longer stands there. To be told before `given` is dealt."""
+    for k in range(len(m.side)):
+        within = m.price[k] >= limit if bids else m.price[k] <= limit
+        if not within or m.venue[k] != 0 or not (m.side[k] > 0 if bids else m.side[k] < 0):
+            continue
+        cell = cell_in_view(m, k)
+        if cell < 0:
+            continue
+        waiting, got = 0, 0
+        for other in range(len(m.side)):
+            alike = m.side[other] == m.side[k] and m.venue[other] == 0 and m.price[other] == m.price[k]
+            if alike and m.rank[other] < m.rank[k]:
+                waiting += m.leaves[other]
+                got += given[other]
+        ahead = min(m.ahead[k], shown(m, cell))
+        reached = max(0, lots - (before(m, k) - ahead - waiting))
+        m.ahead[k] = max(0, ahead - max(0, reached - got))
+
+
+@compiled
 def hit(m, bids, lots, given):
     """Anonymous market orders of `lots` reach the participants' orders. Returns the lots these got."""
-    total = give(m, bids, lots, -NO_LIMIT if bids else NO_LIMIT, given)
+    limit = -NO_LIMIT if bids else NO_LIMIT
+    total = give(m, bids, lots, limit, given)
+    move_up(m, bids, lots, limit, given)
     if total:
         for k in range(len(m.side)):
             if given[k]:
@@ -103,10 +137,11 @@ def hit(m, bids, lots, given):
 
 
 @compiled
-def own_limit(m, bids, lots, owner):
+def own_limit(m, bids, lots, limit, owner):
     """How far an incoming order of `owner` may go before it would meet an order of its own (self-trade prevention)."""
     for k in range(len(m.side)):
-        if m.venue[k] == 0 and m.owner[k] == owner and (m.side[k] > 0 if bids else m.side[k] < 0):
+        within = m.price[k] >= limit if bids else m.price[k] <= limit
+        if within and m.venue[k] == 0 and m.owner[k] == owner and (m.side[k] > 0 if bids else m.side[k] < 0):
             lots = min(lots, before(m, k))
     return lots
 
@@ -116,6 +151,7 @@ def sweep(m, bids, lots, limit, given):
     """A participant's `lots` walk the bids (or asks) down to `limit`: resting orders get theirs, the rest comes from
     the anonymous queues. Returns lots taken and the sum of twice the price times lots."""
     give(m, bids, lots, limit, given)
+    move_up(m, bids, lots, limit, given)
     levels, orders = len(m.queues) // 2, len(m.side)
     done, paid, anonymous, first = 0, 0, 0, -1
     for level in range(levels):
@@ -155,13 +191,11 @@ def sweep(m, bids, lots, limit, given):
 @compiled
 def settle_places(m, r, step, cut):
     """After arrivals and cancels: who of the participants' orders moved up in its queue, under the assumption made."""
-    levels = len(m.queues) // 2
     for k in range(len(m.side)):
         if m.side[k] == 0 or m.venue[k] != 0:
             continue
-        steps = m.price[k] - m.first_bid
-        cell = steps // m.grid + levels - 1
-        if steps % m.grid or cell < 0 or cell >= 2 * levels or (cell < levels) != (m.side[k] > 0):
+        cell = cell_in_view(m, k)
+        if cell < 0:
             continue
         # `cut` lots went from a queue of `stood`, of which `ahead` were in front of the order.
         gone, ahead = cut[cell], m.ahead[k]
@@ -173,6 +207,14 @@ def settle_places(m, r, step, cut):
             behind = stood - ahead
             ahead -= min(ahead, gone) if in_front else max(0, gone - behind)
         m.ahead[k] = ahead
+    # An earlier order at the price stays in front of a later one.
+    for k in range(len(m.side)):
+        if m.side[k] == 0 or m.venue[k] != 0 or cell_in_view(m, k) < 0:
+            continue
+        for other in range(len(m.side)):
+            alike = m.side[other] == m.side[k] and m.venue[other] == 0 and m.price[other] == m.price[k]
+            if alike and m.rank[other] < m.rank[k]:
+                m.ahead[k] = max(m.ahead[k], m.ahead[other])
 
 
 @compiled
@@ -182,20 +224,40 @@ def clamp_ahead(m):
     for k in range(len(m.side)):
         if m.side[k] == 0 or m.venue[k] != 0:
             continue
-        steps = m.price[k] - m.first_bid
-        cell = steps // m.grid + levels - 1
-        if cell < 0 or cell >= 2 * levels:
-            continue
-        mine = steps % m.grid == 0 and (cell < levels) == (m.side[k] > 0)
-        m.ahead[k] = min(m.ahead[k], shown(m, cell)) if mine else 0
+        cell = (m.price[k] - m.first_bid) // m.grid + levels - 1
+        if cell >= 0 and cell < 2 * levels:
+            m.ahead[k] = min(m.ahead[k], shown(m, cell)) if cell_in_view(m, k) >= 0 else 0
 
 
 @compiled
-def cross(m, scratch):
+def in_order(m, by_price, order):
+    """Slots by time of arrival or, with `by_price`, by price, then time; free slots are left out. Returns how many."""
+    count = 0
+    for k in range(len(m.side)):
+        if m.side[k] == 0:
+            continue
+        place = count
+        while place > 0:
+            other = order[place - 1]
+            price, theirs = -m.side[k] * m.price[k], -m.side[other] * m.price[other]
+            if by_price and price > theirs:
+                break
+            if (not by_price or price == theirs) and m.rank[k] > m.rank[other]:
+                break
+            order[place] = other
+            place -= 1
+        order[place] = k
+        count += 1
+    return count
+
+
+@compiled
+def cross(m, order):
     """The book came to participants' prices: resting orders trade with the displayed queues they now meet."""
     levels = len(m.queues) // 2
-    for k in range(len(m.side)):
-        if m.side[k] == 0 or m.venue[k] != 0:
+    for place in range(in_order(m, True, order)):
+        k = order[place]
+        if m.venue[k] != 0:
             continue
         buys, price = m.side[k] > 0, m.price[k]
         got = 0
@@ -274,33 +336,33 @@ def best_prices(m, out):
 
 
 @compiled
-def pool_step(m, laws, r, step, pool, pace, latent, twice_mid):
+def pool_step(m, r, step, pool, pace, latent, twice_mid, order):
     """Hidden interest arrives in one pool, meets resting orders at the mid, and fades. `twice_mid` -1: no mid."""
     first = word(m.key, step, POOLS + 2 * pool)
     second = word(m.key, step, POOLS + 2 * pool + 1)
     for side in range(2):
         if m.hidden[pool, side] and ((second >> (21 * side)) & 0x1FFFFF) < r.pool_fade[pool]:
             m.hidden[pool, side] = 0
-    row = row_between(r.pool_logs[pool] + pace, LEAST_ARRIVALS * OCTAVE, COUNTS, (second >> 42) & 0xFF, laws.between)
-    many = outcome(laws.counts[row * COUNT_COLUMNS + (first & 31)], ((first >> 5) & 0x3FFF) << 1)
-    size, came, side = 0, 0, 0
-    if many:
+    log = r.pool_logs[pool] + pace - m.log_pace
+    uniform = (first & 0x3FFFF) << 22 | (second >> 42) & 0x3FFFFF
+    came, side = 0, 0
+    if uniform < r.powers[log & 0xFF] >> min(62, max(0, -(log >> 8))):
         lean = max(0, min(LEANS, latent // LEAN_STEP + LEANS // 2))
         side = 0 if ((first >> 25) & 0x1FFFFF) < r.pool_lean[pool, lean] else 1
-        size = max(1, int(many * r.pool_sizes[pool, (first >> 19) & (QUANTILES - 1)] * m.day_lots))
-        came = size
-        m.hidden[pool, side] += size
+        came = max(1, int(r.pool_sizes[pool, (first >> 19) & (QUANTILES - 1)] * m.day_lots))
+        m.hidden[pool, side] += came
     if twice_mid >= 0:
-        meet_hidden(m, r, pool, twice_mid)
+        meet_hidden(m, r, pool, twice_mid, order)
     if came and ((first >> 46) & 0xFFF) < r.pool_fleeting[pool]:
         m.hidden[pool, side] = max(0, m.hidden[pool, side] - came)
 
 
 @compiled
-def meet_hidden(m, r, pool, twice_mid):
+def meet_hidden(m, r, pool, twice_mid, order):
     """Participants' orders in a pool trade at the midpoint with what is hidden there, first come first served."""
-    for k in range(len(m.side)):
-        if m.side[k] == 0 or m.venue[k] != pool + 1:
+    for place in range(in_order(m, False, order)):
+        k = order[place]
+        if m.venue[k] != pool + 1:
             continue
         if m.side[k] * (2 * m.price[k] - twice_mid) < 0:
             continue
@@ -314,14 +376,15 @@ def meet_hidden(m, r, pool, twice_mid):
 
 
 @compiled
-def meet_participants(m, r, pool, slot, twice_mid):
+def meet_participants(m, r, pool, slot, twice_mid, order):
     """The order that has just come to a pool in `slot` trades at the midpoint with other owners' orders resting there,
-    in the order of their slots."""
+    first come first served."""
     side = m.side[slot]
     if side * (2 * m.price[slot] - twice_mid) < 0:
         return
     smallest = int(r.pool_least[pool] * m.day_lots)
-    for k in range(len(m.side)):
+    for place in range(in_order(m, False, order)):
+        k = order[place]
         if k == slot or m.side[k] != -side or m.venue[k] != pool + 1 or m.owner[k] == m.owner[slot]:
             continue
         if m.side[k] * (2 * m.price[k] - twice_mid) < 0:

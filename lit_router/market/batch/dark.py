@@ -2,16 +2,16 @@
 
 import torch
 
-from lit_router.market.batch import alias, draws
-from lit_router.market.batch.book import Weather, row_between
-from lit_router.market.batch.laws import COUNT_COLUMNS, COUNTS, LEAST_ARRIVALS, OCTAVE, Laws
+from lit_router.market.batch import draws
+from lit_router.market.batch.book import Weather
+from lit_router.market.batch.laws import OCTAVE
 from lit_router.market.batch.orders import deal
 from lit_router.market.batch.rules import LEAN_STEP, LEANS, Rules
 from lit_router.market.batch.state import State
 
 
 def pool_step(
-    s: State, laws: Laws, r: Rules, pool: int, weather: Weather, twice_mid: torch.Tensor, live: torch.Tensor
+    s: State, r: Rules, pool: int, weather: Weather, twice_mid: torch.Tensor, live: torch.Tensor
 ) -> None:
     """Hidden interest arrives in one pool, meets resting orders at the mid, and fades. `twice_mid` -1: no mid."""
     first = draws.words(s.key, s.step, draws.POOLS + 2 * pool)
@@ -19,12 +19,15 @@ def pool_step(
     sides = torch.arange(2, device=first.device)
     fades = draws.bits(second[:, None], 21 * sides, 21) < r.pool_fade[pool]
     hidden = s.hidden[:, pool].long() * ~(fades & live[:, None])
-    log = r.pool_logs[pool] + weather.pace
-    row = row_between(log, LEAST_ARRIVALS * OCTAVE, COUNTS, draws.bits(second, 42, 8), laws)
-    many = alias.drawn(laws.counts[row * COUNT_COLUMNS + (first & 31)], draws.bits(first, 5, 14) << 1) * live
+    # A market's own pace is in its day's volume already, and so in the sizes.
+    log = r.pool_logs[pool] + weather.pace - s.log_pace
+    # Arrivals are rare: one a step at most, with a chance of 40 bits.
+    octave = torch.div(log, OCTAVE, rounding_mode="floor").clamp(-62, 0)
+    uniform = draws.bits(first, 0, 18) << 22 | draws.bits(second, 42, 22)
+    arrives = live & (uniform < r.powers[log % OCTAVE] >> -octave)
     lean = (torch.div(weather.tilt, LEAN_STEP, rounding_mode="floor") + LEANS // 2).clamp(0, LEANS)
     sells = draws.bits(first, 25, 21) >= r.pool_lean[pool][lean]
-    size = (many * r.pool_sizes[pool][draws.bits(first, 19, 6)] * s.day_lots).long().clamp(min=1) * (many > 0)
+    size = (r.pool_sizes[pool][draws.bits(first, 19, 6)] * s.day_lots).long().clamp(min=1) * arrives
     came = size[:, None] * (sells.long()[:, None] == sides)
     s.hidden[:, pool] = (hidden + came).to(torch.int32)
     meet_hidden(s, r, pool, twice_mid, live)
@@ -36,40 +39,45 @@ def pool_step(
 def meet_hidden(s: State, r: Rules, pool: int, twice_mid: torch.Tensor, live: torch.Tensor) -> None:
     """Participants' orders in a pool trade at the midpoint with what is hidden there, first come first served."""
     smallest = (r.pool_least[pool] * s.day_lots).long()
-    for k in range(s.side.shape[1]):
-        side, leaves = s.side[:, k], s.leaves[:, k].long()
-        here = live & (twice_mid >= 0) & (side != 0) & (s.venue[:, k] == pool + 1)
-        here = here & (side * (2 * s.price[:, k].long() - twice_mid) >= 0)
+    order = s.rank.argsort(1)
+    for place in range(s.side.shape[1]):
+        k = order[:, place, None]
+        side, leaves = s.side.gather(1, k)[:, 0], s.leaves.gather(1, k)[:, 0].long()
+        here = live & (twice_mid >= 0) & (side != 0) & (s.venue.gather(1, k)[:, 0] == pool + 1)
+        here = here & (side * (2 * s.price.gather(1, k)[:, 0].long() - twice_mid) >= 0)
         contra = (side > 0).long()
         there = s.hidden[:, pool].long().gather(1, contra[:, None])[:, 0]
         lots = torch.minimum(leaves, there)
-        least = torch.minimum(torch.maximum(s.least[:, k].long(), smallest), leaves)
+        least = torch.minimum(torch.maximum(s.least.gather(1, k)[:, 0].long(), smallest), leaves)
         lots = lots * (here & (lots > 0) & (lots >= least))
         taken = torch.stack([lots * (contra == 0), lots * (contra == 1)], 1)
         s.hidden[:, pool] -= taken.to(torch.int32)
         s.dark_volume.add_(lots)
         got = torch.zeros_like(s.paid)
-        got[:, k] = lots
+        got.scatter_(1, k, lots[:, None])
         deal(s, got, twice_mid[:, None])
 
 
 def meet_participants(s: State, r: Rules, pool: int, slot: int, twice_mid: torch.Tensor, here: torch.Tensor) -> None:
     """The order that has just come to a pool in `slot` trades at the midpoint with other owners' orders resting there,
-    in the order of their slots."""
+    first come first served."""
     smallest = (r.pool_least[pool] * s.day_lots).long()
     side = s.side[:, slot].clone()
     here = here & (twice_mid >= 0) & (side != 0) & (side * (2 * s.price[:, slot].long() - twice_mid) >= 0)
-    for k in range(s.side.shape[1]):
-        if k == slot:
-            continue
-        leaves = s.leaves.long()[:, [slot, k]]
-        meets = here & (s.side[:, k] == -side) & (s.venue[:, k] == pool + 1) & (s.owner[:, k] != s.owner[:, slot])
-        meets = meets & (s.side[:, k] * (2 * s.price[:, k].long() - twice_mid) >= 0)
+    order = s.rank.argsort(1)
+    for place in range(s.side.shape[1]):
+        k = order[:, place, None]
+        theirs = {name: getattr(s, name).gather(1, k)[:, 0] for name in ("side", "venue", "owner", "price")}
+        meets = here & (k[:, 0] != slot) & (theirs["side"] == -side) & (theirs["venue"] == pool + 1)
+        meets = meets & (theirs["owner"] != s.owner[:, slot])
+        meets = meets & (theirs["side"] * (2 * theirs["price"].long() - twice_mid) >= 0)
+        leaves = torch.stack([s.leaves[:, slot].long(), s.leaves.gather(1, k)[:, 0].long()], 1)
+        least = torch.stack([s.least[:, slot].long(), s.least.gather(1, k)[:, 0].long()], 1)
         lots = leaves.amin(1)
-        least = torch.minimum(torch.maximum(s.least.long()[:, [slot, k]], smallest[:, None]), leaves)
+        least = torch.minimum(torch.maximum(least, smallest[:, None]), leaves)
         lots = lots * (meets & (lots > 0) & (lots[:, None] >= least).all(1))
         s.dark_volume.add_(lots)
         got = torch.zeros_like(s.paid)
-        got[:, slot] = lots
-        got[:, k] = lots
+        got.scatter_(1, k, lots[:, None])
+        got[:, slot] += lots * (k[:, 0] != slot)
         deal(s, got, twice_mid[:, None])

@@ -12,10 +12,12 @@ import torch
 
 SLOTS = 128
 """Draws a step may use of one market."""
-REFERENCE, MARKET_ORDERS, CONDITIONS, SWITCHES, FADES, DEALERS, ARRIVALS = 0, 1, 2, 3, 5, 6, 8
-"""Slots of 64-bit words. Switches take two; arrivals take one word for two cells, from ARRIVALS on."""
+REFERENCE, MARKET_ORDERS, CONDITIONS, SWITCHES, FADES, DEALERS, HALTS, ARRIVALS = 0, 1, 2, 3, 5, 6, 7, 8
+"""Slots of 64-bit words. Switches take two."""
 FRESH, POOLS, QUEUE_PLACES = 40, 80, 96
 """Redrawn queues: a word for three cells. Pools: two words each. Places of cancels: a word for two orders."""
+MOST_ORDERS = 2 * (SLOTS - QUEUE_PLACES)
+"""Order slots that there are draws for."""
 MIX_1, MIX_2, CELL = 0x85EBCA6B, 0xC2B2AE35, 0x9E3779B9
 """Cells share a 64-bit word; its low half, moved on by CELL for each, is mixed for each (murmur3 finalizer)."""
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

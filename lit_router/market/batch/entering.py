@@ -51,10 +51,10 @@ def enter(s: State, r: Rules, slot: int, ticket: Ticket) -> None:
     new = (ticket.side != 0) & (s.halt == 0)
     lit, side = new & (ticket.venue == 0), ticket.side
     bids = side < 0
-    reach = own_limit(s, bids, ticket.lots, ticket.owner)
+    reach = own_limit(s, bids, ticket.lots, ticket.price, ticket.owner)
     done, paid = sweep(s, bids, reach * lit, ticket.price)
-    s.filled[:, slot] = torch.where(new, done, s.filled[:, slot]).to(torch.int32)
-    s.paid[:, slot] = torch.where(new, paid, s.paid[:, slot])
+    s.filled[:, slot] = torch.where(ticket.side != 0, done, s.filled[:, slot]).to(torch.int32)
+    s.paid[:, slot] = torch.where(ticket.side != 0, paid, s.paid[:, slot])
     s.net.add_((side * done * lit).to(torch.int32))
     left = (ticket.lots - done) * new
     met_itself = lit & (reach < ticket.lots) & (done == reach)

@@ -2,9 +2,9 @@
 Hendershott and Menkveld 2014). Seen from the book they are a strain on its sides, see `strain`.
 
 They take the other side of a share of all market orders. The more they hold, long or short, the less they quote; their
-inventory fades as they trade out of it. When the mid has moved more than usual, they step back; when it has not and they
-hold little, they quote more than the calibrated book. They do not skew: what a skew does to the price is in the flow's
-drift already, and would feed on itself here, where nobody values the stock. Declared.
+inventory fades as they trade out of it. When the mid has moved more than usual, they step back; when it has not and
+they hold little, they quote more than the calibrated book. They do not skew: what a skew does to the price is in the
+flow's drift already, and would feed on itself here, where nobody values the stock. Declared.
 """
 
 SHARE = 0.5

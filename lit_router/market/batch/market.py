@@ -12,9 +12,11 @@ from lit_router.market.batch import draws, pools
 from lit_router.market.batch.entering import Ticket, cancel, enter, market_price
 from lit_router.market.batch.impact import unit_of
 from lit_router.market.batch.laws import OCTAVE, laws_of
+from lit_router.market.batch.orders import NO_LIMIT
 from lit_router.market.batch.rules import CHANCE, CancelAssumption, rules_of
 from lit_router.market.batch.state import empty, record, recorded, viewed
 from lit_router.market.parameters import BookParameters
+from rfq.domain.errors import BadInput
 
 STEP_S = 0.25
 
@@ -60,6 +62,8 @@ class BatchedMarket:
         self.parameters, self.step_s, self.threads = parameters, step_s, threads
         self.device = torch.device(device)
         self.pool_characters = pool_characters
+        if not 0 < orders <= draws.MOST_ORDERS:
+            raise BadInput("orders", orders, f"must be from 1 to {draws.MOST_ORDERS}")
         self._settings = (conditions, cancels)
         self._make_tables()
         count = len(seeds)
@@ -97,6 +101,11 @@ class BatchedMarket:
         from lit_router.market.batch.book import redrawn
 
         p, s = self.parameters, self.state
+        for place, c in enumerate(each):
+            if not c.pace > 0 or c.mean_lots < 1 or c.grid < 1:
+                raise BadInput(f"characters[{place}]", c, "must have a positive pace, grid and average event")
+            if c.first_bid <= (p.levels + 2) * c.grid:
+                raise BadInput(f"characters[{place}].first_bid", c.first_bid, "must leave room for all levels below it")
         s.key.copy_(draws.keys_of(seeds, self.device))
 
         def put(field: torch.Tensor, values: list[Any]) -> None:
@@ -192,14 +201,28 @@ class BatchedMarket:
         self.state.step.add_(steps)
 
     def enter(self, slot: int, ticket: Ticket) -> None:
-        """One new order in each market where the ticket has a side, into a free slot; see `entering`."""
+        """One new order in each market where the ticket has a side, into a free slot; see `entering`.
+
+        Raises BadInput for a slot that does not exist and, on a processor, for one that is taken, a venue that does not
+        exist and an order at any price that would rest in the lit book.
+        """
+        if not 0 <= slot < self.state.side.shape[1]:
+            raise BadInput("slot", slot, f"must be below {self.state.side.shape[1]}")
         if not self._cpu:
             enter(self.state, self.rules, slot, ticket)
             return
         from lit_router.market.batch.compiled_entering import enter_all
 
+        new, priceless = ticket.side != 0, ticket.price.abs() >= NO_LIMIT
+        self._must(~(new & (self.state.side[:, slot] != 0)), "slot", "must be free")
+        self._must((ticket.venue >= 0) & (ticket.venue <= self.rules.pools), "venue", "must be 0 or a pool's number")
+        self._must(~(new & priceless & (ticket.rests != 0) & (ticket.venue == 0)), "price", "is needed to rest")
         arrays = {name: value.to(torch.int64).numpy() for name, value in ticket._asdict().items()}
         enter_all(self._records, self._rule, slot, **arrays)
+
+    def _must(self, holds: torch.Tensor, field: str, rule: str) -> None:
+        if not bool(holds.all()):
+            raise BadInput(field, f"market {int((~holds).nonzero()[0])}", rule)
 
     def play_one(
         self, place: int, first: int, mids: np.ndarray, volumes: np.ndarray, *, stop_at_fills: bool

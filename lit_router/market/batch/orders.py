@@ -90,14 +90,34 @@ def deal(s: State, lots: torch.Tensor, twice_price: torch.Tensor) -> None:
 def hit(s: State, bids: bool, lots: torch.Tensor) -> torch.Tensor:
     """Anonymous market orders of `lots` [B] reach the participants' orders. Returns the lots these got, int64 [B]."""
     side = torch.full_like(lots, bids, dtype=torch.bool)
-    got = give(s, side, lots, torch.full_like(lots, -NO_LIMIT if bids else NO_LIMIT))
+    limit = torch.full_like(lots, -NO_LIMIT if bids else NO_LIMIT)
+    got = give(s, side, lots, limit)
+    move_up(s, side, lots, limit, got)
     deal(s, got, 2 * s.price.long())
     return got.sum(1)
 
 
-def own_limit(s: State, bids: torch.Tensor, lots: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+def move_up(s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor, got: torch.Tensor) -> None:
+    """Places of the resting orders after `lots` [B] reached their side down to `limit`, of which they `got` [B, K]:
+    what was executed in front of an order no longer stands there. To be told before `got` is dealt."""
+    side = lit(s, bids)
+    within = torch.where(bids[:, None], s.price >= limit[:, None], s.price <= limit[:, None])
+    earlier = side[:, :, None] & side[:, None, :] & (s.price[:, :, None] == s.price[:, None, :])
+    earlier = earlier & (s.rank[:, None, :] < s.rank[:, :, None])
+    cell, mine = cells_of(s)
+    ahead = torch.minimum(s.ahead.long(), shown(s).gather(1, cell.clamp(0, s.queues.shape[1] - 1)))
+    waiting = (earlier * s.leaves.long()[:, None, :]).sum(2)
+    reached = (lots[:, None] - (before(s) - ahead - waiting)).clamp(min=0)
+    eaten = (reached - (earlier * got[:, None, :]).sum(2)).clamp(min=0)
+    s.ahead.copy_(torch.where(side & mine & within, (ahead - eaten).clamp(min=0), s.ahead))
+
+
+def own_limit(
+    s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor, owner: torch.Tensor
+) -> torch.Tensor:
     """How far an incoming order of `owner` may go before it would meet an order of its own (self-trade prevention)."""
-    mine = lit(s, bids) & (s.owner == owner[:, None])
+    within = torch.where(bids[:, None], s.price >= limit[:, None], s.price <= limit[:, None])
+    mine = lit(s, bids) & (s.owner == owner[:, None]) & within
     return torch.minimum(lots, torch.where(mine, before(s), NO_LIMIT).amin(1))
 
 
@@ -108,6 +128,7 @@ def sweep(
     anonymous queues. Returns lots taken and the sum of twice the price times lots, int64 [B] each."""
     levels = s.queues.shape[1] // 2
     got = give(s, bids, lots, limit)
+    move_up(s, bids, lots, limit, got)
     price, there = facing(prices(s), bids), facing(shown(s), bids)
     resting = lit(s, bids)[:, :, None]
     theirs, mine = s.leaves.long()[:, :, None] * resting, s.price.long()[:, :, None]
@@ -164,6 +185,12 @@ def settle_places(s: State, r: Rules, cut: torch.Tensor) -> None:
     fewer = torch.where(in_front, torch.minimum(ahead, gone), (gone - (stood - ahead)).clamp(min=0))
     moves = mine & (s.side != 0) & (s.venue == 0) & (gone > 0) & (s.ahead > 0)
     s.ahead.copy_(torch.where(moves, ahead - fewer, s.ahead))
+    # An earlier order at the price stays in front of a later one.
+    equal = (s.side[:, :, None] == s.side[:, None, :]) & (s.price[:, :, None] == s.price[:, None, :])
+    lit_too = ((s.side != 0) & (s.venue == 0))[:, None, :]
+    earlier = equal & lit_too & mine[:, :, None] & (s.rank[:, None, :] < s.rank[:, :, None])
+    front = torch.where(earlier, s.ahead[:, None, :], 0).amax(2)
+    s.ahead.copy_(torch.where(mine & (s.side != 0) & (s.venue == 0), torch.maximum(s.ahead, front), s.ahead))
 
 
 def clamp_ahead(s: State, live: torch.Tensor) -> None:
@@ -179,20 +206,25 @@ def cross(s: State, live: torch.Tensor) -> None:
     """The book came to participants' prices: resting orders trade with the displayed queues they now meet."""
     levels = s.queues.shape[1] // 2
     price = prices(s)
-    for k in range(s.side.shape[1]):
-        buys = s.side[:, k] > 0
-        resting = live & (s.side[:, k] != 0) & (s.venue[:, k] == 0)
+    # By price, then time.
+    order = s.rank.argsort(1)
+    order = order.gather(1, (-s.side * s.price).gather(1, order).argsort(dim=1, stable=True))
+    for place in range(s.side.shape[1]):
+        k = order[:, place, None]
+        side, venue = s.side.gather(1, k)[:, 0], s.venue.gather(1, k)[:, 0]
+        buys = side > 0
+        resting = live & (side != 0) & (venue == 0)
         contra, there = facing(price, ~buys), facing(shown(s), ~buys)
-        mine = s.price[:, k].long()[:, None]
+        mine = s.price.gather(1, k).long()
         meets = torch.where(buys[:, None], contra <= mine, contra >= mine) & resting[:, None]
         better = there.cumsum(1) - there
-        taken = torch.minimum((s.leaves[:, k].long()[:, None] - better).clamp(min=0), there) * meets
+        taken = torch.minimum((s.leaves.gather(1, k).long() - better).clamp(min=0), there) * meets
         nothing = torch.zeros_like(taken)
         s.taken[:, :levels].add_(torch.where(buys[:, None], nothing, taken).flip(1).to(torch.int32))
         s.taken[:, levels:].add_(torch.where(buys[:, None], taken, nothing).to(torch.int32))
         got = torch.zeros_like(s.paid)
-        got[:, k] = taken.sum(1)
-        print_trade(s, got[:, k], s.price[:, k].long())
+        got.scatter_(1, k, taken.sum(1, keepdim=True))
+        print_trade(s, taken.sum(1), mine[:, 0])
         deal(s, got, 2 * s.price.long())
 
 

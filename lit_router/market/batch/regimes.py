@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 
 class Regime(NamedTuple):
-    """`pace` multiplies every rate (its mean is 1), `strain` withdraws liquidity on both sides, `drift` tilts market orders (powers of
-    two, direction drawn), `news` is the strain that it begins with; `share` of the time it holds."""
+    """`pace` multiplies every rate (its mean is 1), `strain` withdraws liquidity on both sides, `drift` tilts market
+    orders (powers of two, direction drawn), `news` is the strain that it begins with; `share` of the time it holds."""
 
     name: str
     share: float

@@ -51,6 +51,7 @@ class Rules(NamedTuple):
     """float64: strain."""
     news_decay: float
     halt_chance: int
+    """In 2^-40: halts are rare."""
     halt_steps: int
     flow_decay: torch.Tensor
     flow_kick: torch.Tensor
@@ -73,6 +74,8 @@ class Rules(NamedTuple):
     """How many there are; the tables below have room for MOST_POOLS."""
     pool_logs: torch.Tensor
     """Expected arrivals a step, by pool."""
+    powers: torch.Tensor
+    """int64 [OCTAVE]: powers of two with the exponents 0 to 1, in 2^-40."""
     pool_sizes: torch.Tensor
     """float64 [MOST_POOLS, QUANTILES]: sizes as shares of the day's volume."""
     pool_fleeting: torch.Tensor
@@ -130,7 +133,7 @@ def rules_of(
         regime_drift=table([round(OCTAVE * r.drift) for r in regimes.REGIMES]),
         regime_news=table([r.news for r in regimes.REGIMES], real),
         news_decay=math.exp(-step_s / news.FADES_S),
-        halt_chance=chance(news.HALTS_A_DAY * step_s / impact.DAY_S),
+        halt_chance=round(news.HALTS_A_DAY * step_s / impact.DAY_S * (1 << 40)),
         halt_steps=round(news.HALT_S / step_s),
         flow_decay=table(flow.decays(step_s), real),
         flow_kick=table(flow.kicks(step_s), real),
@@ -148,6 +151,7 @@ def rules_of(
         taken_fade=round(65536 * -math.expm1(-step_s / replenishment.LIFE_S)),
         pools=len(characters),
         pool_logs=by_pool(lambda p: round(OCTAVE * math.log2(p.contra_of_day / p.mean_of_day * step_s / impact.DAY_S))),
+        powers=table(np.rint(2.0 ** (40 + np.arange(OCTAVE) / OCTAVE)), torch.int64),
         pool_sizes=by_pool(lambda p: pools.size_multiples(p) * p.mean_of_day, real),
         pool_fleeting=by_pool(lambda p: round(p.fleeting * 4096)),
         pool_fade=by_pool(lambda p: chance(-math.expm1(-step_s / p.life_s))),

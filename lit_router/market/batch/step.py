@@ -29,7 +29,7 @@ def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
                 orders.print_trade(s, torch.maximum(book.walk(s, bids, lots), got), price)
             hits = drawn[0][0] - drawn[1][0]
     travelled = s.tilt.long()
-    moved = book.follow(s, laws, r, chances, live)
+    moved = book.follow(s, laws, r, weather, chances, live)
     travelled = s.tilt - travelled + 2 * moved
     orders.press(s, r, live)
     orders.dealers_trade(s, live)
@@ -38,7 +38,7 @@ def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
     bid, ask = orders.best_prices(s)
     twice_mid = torch.where((bid >= 0) & (ask >= 0), bid + ask, -1)
     for pool in range(r.pools):
-        dark.pool_step(s, laws, r, pool, weather, twice_mid, live)
+        dark.pool_step(s, r, pool, weather, twice_mid, live)
     orders.replenish(s, r, live)
     if r.conditions:
         heat = s.heat * r.heat_decay + travelled.abs().double() * 0.5
