@@ -59,12 +59,14 @@ def batched(book: BookParameters, pace: float, strain: float) -> BatchedMarket:
         rules = markets.rules
         off = {name: torch.zeros_like(getattr(rules, name)) for name in STILL} | dict.fromkeys(NEVER, 0)
         off["regime_strain"] = torch.full_like(rules.regime_strain, round((strain + makers.EASE) * OCTAVE))
+        off["strides"] = 1
         markets._rule = record(rules._replace(**off))
     return markets
 
 
 STILL = ("curve", "burst_logs", "regime_pace", "regime_drift", "regime_news", "flow_kick", "tactical")
 NEVER = ("burst_switch", "regime_switch", "halt_chance", "heat_decay", "load", "adapts", "contrarian")
+NEVER += ("lull", "stir_log")
 """Strain comes with the conditions; these are all the others, to be turned off."""
 
 

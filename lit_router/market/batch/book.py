@@ -81,6 +81,7 @@ def conditions(s: State, r: Rules) -> Weather:
     s.news.copy_(torch.where(switched & (fresh > 0), sign * fresh, s.news))
     burst = draws.bits(spare, 21, 6)
     s.burst.copy_(torch.where(draws.bits(spare, 0, 21) < r.burst_switch, burst, s.burst))
+    lull = draws.bits(spare, 27, 12) < r.lull
     halted = (s.halt == 0) & (draws.bits(draws.words(s.key, s.step, draws.HALTS), 0, 40) < r.halt_chance)
     s.halt.copy_(torch.where(halted, r.halt_steps, s.halt))
     latent = torch.zeros_like(s.news)
@@ -92,13 +93,13 @@ def conditions(s: State, r: Rules) -> Weather:
     strength = s.news.abs()
     half_hour = ((s.opened + s.step) // r.steps_a_half_hour).clamp(0, len(r.curve) - 1)
     pace = pace + (r.curve[half_hour] + r.burst_logs[s.burst.long()] + r.regime_pace[s.regime.long()])
-    pace = pace + (strength * news.PACE * OCTAVE).long()
+    pace = pace + torch.where(lull, r.lull_log, r.stir_log) + (strength * news.PACE * OCTAVE).long()
     most = flow.MOST_TILT * OCTAVE
     tilt = (latent * OCTAVE).clamp(-most, most)
     drift = s.drift + (s.news * news.DRIFT * OCTAVE).long()
     most_load, most_fear = makers.MOST_LOAD * OCTAVE, makers.MOST_FEAR * OCTAVE
-    load = (s.inventory.abs() * r.load).clamp(max=most_load)
-    fear = ((s.heat - makers.USUAL_HEAT) * (makers.FEAR * OCTAVE)).clamp(0.0, most_fear)
+    load = (s.inventory.abs() / s.liveliness * r.load).clamp(max=most_load)
+    fear = ((s.heat / s.liveliness - r.usual_heat) * r.fear).clamp(0.0, most_fear)
     usual = r.regime_strain[s.regime.long()] + (fear + load - makers.EASE * OCTAVE)
     against_bids = torch.where(s.news < 0, 1.0, news.OTHER_SIDE)
     against_asks = torch.where(s.news > 0, 1.0, news.OTHER_SIDE)
@@ -228,25 +229,29 @@ def room_below(s: State) -> torch.Tensor:
 def follow(
     s: State, laws: Laws, r: Rules, weather: Weather, chances: torch.Tensor, live: torch.Tensor
 ) -> torch.Tensor:
-    """Lets the reference price follow the mid; returns the cells it moved, int64 [B], -1, 0 or 1."""
+    """Lets the reference price follow the mid; returns the cells it moved, int64 [B], up to r.strides either way."""
     above, below = best_of(s, False), best_of(s, True)
-    tilt = above - below
-    up, down = tilt > s.tilt, tilt < s.tilt
-    emptied = torch.where(up, above, below)
+    before = s.tilt.long()
+    up = above - below > before
+    way = torch.where(up, 1, -1)
     against = torch.where(up, s.trend, -s.trend) * r.contrarian
-    ready = (s.theta * (1.0 - against).clamp(0.0, 2.0)).long()
-    may = live & (up | down) & (emptied >= r.follow) & (draws.bits(chances, 0, 21) < ready)
-    may = may & (up | room_below(s))
-    moved = torch.where(may, torch.where(up, 1, -1), 0)
-    anew = (may & (draws.bits(chances, 21, 12) < r.theta_reinit))[:, None]
-    fresh = redrawn(s, laws)
+    goes_on = live & (draws.bits(chances, 0, 21) < (s.theta * (1.0 - against).clamp(0.0, 2.0)).long())
+    redraws = draws.bits(chances, 21, 12) < r.theta_reinit
+    edges = redrawn(s, laws)
     # Who withdraws under strain is not back at the new price at once: the first queues may come in empty.
     reluctant = draws.bits(chances, 57, 6) * (2 * OCTAVE // 64)
-    levels = fresh.shape[1] // 2
+    fresh, levels = edges.clone(), edges.shape[1] // 2
     fresh[:, levels - 1] *= reluctant >= weather.bid_strain
     fresh[:, levels] *= reluctant >= weather.ask_strain
-    s.queues.copy_(torch.where(anew, fresh, shifted(s.queues, moved, fresh)))
-    s.taken.copy_(torch.where(anew, 0, shifted(s.taken, moved, torch.zeros_like(s.taken))))
-    s.first_bid.add_((moved * s.grid).to(torch.int32))
-    s.tilt.copy_(torch.where(live, best_of(s, False) - best_of(s, True), s.tilt))
-    return moved
+    none, total = torch.zeros_like(s.taken), torch.zeros_like(before)
+    for _ in range(r.strides):
+        further = torch.where(up, above - below > before, above - below < before)
+        goes_on = goes_on & further & (torch.where(up, above, below) >= r.follow) & (up | room_below(s))
+        moved, anew = way * goes_on, (goes_on & redraws)[:, None]
+        s.queues.copy_(torch.where(anew, fresh, shifted(s.queues, moved, edges)))
+        s.taken.copy_(torch.where(anew, 0, shifted(s.taken, moved, none)))
+        s.first_bid.add_((moved * s.grid).to(torch.int32))
+        above, below = best_of(s, False), best_of(s, True)
+        goes_on, total = goes_on & ~redraws, total + moved
+    s.tilt.copy_(torch.where(live, above - below, s.tilt))
+    return total

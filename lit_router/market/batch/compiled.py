@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lit_router.market.batch.compilation import compiled
+from lit_router.market.batch.compilation import compiled, inlined
 from lit_router.market.batch.compiled_book import (
     ARRIVALS,
     MARKET_ORDERS,
@@ -33,6 +33,7 @@ from lit_router.market.batch.compiled_orders import (
 )
 from lit_router.market.batch.flow import IMBALANCES
 from lit_router.market.batch.laws import OCTAVE, PACE_REACH, PACES
+from lit_router.market.batch.pools import BOOK_LEAN
 from lit_router.market.batch.strain import STRAINS
 
 LEAST_PACE = -PACE_REACH * OCTAVE
@@ -52,6 +53,41 @@ def strain_row(strain, uniform):
     """Row of the strain, by chance the one above, so that the mean is exact."""
     above = max(LEAST_STRAIN, min(MOST_STRAIN, strain)) - LEAST_STRAIN
     return (above >> 8) + (1 if uniform < (above & 0xFF) else 0)
+
+
+@inlined
+def rows_of(laws, chances, state, rows):
+    """Rows of the arrivals' table for every cell of a market under the conditions `state` of a step."""
+    levels = len(rows) // 2
+    pace_row = row_between(state[0], LEAST_PACE, PACES, (chances >> 33) & 0xFF, laws.between)
+    bid_row = strain_row(state[1], (chances >> 41) & 0xFF) * PACES + pace_row
+    ask_row = strain_row(state[2], (chances >> 49) & 0xFF) * PACES + pace_row
+    for level in range(levels):
+        rows[levels - 1 - level] = (bid_row * levels + level) * SIZES
+        rows[levels + level] = (ask_row * levels + level) * SIZES
+
+
+@inlined
+def market_orders(m, laws, r, step, inverse, mean_lots, state, found, sides):
+    """Draws a step's market orders before any is executed: `sides` gets number and lots of those that hit the bids,
+    then of those that hit the asks."""
+    both = word(m.key, step, MARKET_ORDERS)
+    lean = imbalance(m) if r.conditions else 0
+    for side in range(2):
+        part = (both >> (32 * side)) & 0xFFFFFFFF
+        favour = IMBALANCES - lean if side == 0 else lean
+        tilt = state[4] if side == 0 else state[3]
+        market_order(m, laws, r, part, side == 0, inverse, mean_lots, state[0], tilt, favour, found)
+        sides[side] = found
+
+
+@inlined
+def remember(m, r, sides, travelled):
+    """What makers know after a step: `travelled` is twice the cells the mid moved."""
+    if r.conditions:
+        m.heat = m.heat * r.heat_decay + abs(travelled) * 0.5
+        m.trend = m.trend * r.trend_decay + travelled * 0.5
+        m.inventory = m.inventory * r.inventory_decay + SHARE * (sides[0, 0] - sides[1, 0])
 
 
 @compiled
@@ -83,13 +119,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
             else:
                 pace = state[0]
                 chances = word(m.key, step, REFERENCE)
-                pace_row = row_between(pace, LEAST_PACE, PACES, (chances >> 33) & 0xFF, laws.between)
-                bid_row = strain_row(state[1], (chances >> 41) & 0xFF) * PACES + pace_row
-                ask_row = strain_row(state[2], (chances >> 49) & 0xFF) * PACES + pace_row
-                for level in range(levels):
-                    rows[levels - 1 - level] = (bid_row * levels + level) * SIZES
-                    rows[levels + level] = (ask_row * levels + level) * SIZES
-                orders_word = word(m.key, step, MARKET_ORDERS)
+                rows_of(laws, chances, state, rows)
                 for phase in range(2):
                     if phase == step & 1:
                         seed = word(m.key, step, ARRIVALS) & 0xFFFFFFFF
@@ -100,15 +130,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                         if active:
                             settle_places(m, r, step, cut)
                     else:
-                        lean = imbalance(m) if r.conditions else 0
-                        for side in range(2):
-                            part = (orders_word >> (32 * side)) & 0xFFFFFFFF
-                            favour = IMBALANCES - lean if side == 0 else lean
-                            tilt = state[4] if side == 0 else state[3]
-                            market_order(
-                                m, laws, r, part, side == 0, inverse, mean_lots, pace, tilt, favour, found
-                            )
-                            sides[side] = found
+                        market_orders(m, laws, r, step, inverse, mean_lots, state, found, sides)
                         for side in range(2):
                             lots = sides[side, 1]
                             if lots:
@@ -138,14 +160,12 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                         best_prices(m, prices)
                         if prices[0] >= 0 and prices[1] >= 0:
                             twice_mid = prices[0] + prices[1]
+                    favour = state[5] + (imbalance(m) - IMBALANCES // 2) * BOOK_LEAN
                     for pool in range(r.pools):
-                        pool_step(m, r, step, pool, pace, state[5], twice_mid, given)
+                        pool_step(m, r, step, pool, pace, favour, twice_mid, given)
                 if touched:
                     touched = replenish(m, r, step) > 0
-                if r.conditions:
-                    m.heat = m.heat * r.heat_decay + abs(travelled) * 0.5
-                    m.trend = m.trend * r.trend_decay + travelled * 0.5
-                    m.inventory = m.inventory * r.inventory_decay + SHARE * (sides[0, 0] - sides[1, 0])
+                remember(m, r, sides, travelled)
                 if active:
                     active = m.side.any()
             if i < mids.shape[0]:

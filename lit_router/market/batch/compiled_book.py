@@ -21,8 +21,8 @@ ARRIVALS, FRESH, SWITCHES, HALTS = draws.ARRIVALS, draws.FRESH, draws.SWITCHES, 
 SIZES = LARGEST + 1
 HALF = 1 << 20
 MIX_1, MIX_2, CELL = np.uint32(draws.MIX_1), np.uint32(draws.MIX_2), np.uint32(draws.CELL)
-SHARE, MOST_LOAD, EASE = makers.SHARE, makers.MOST_LOAD * OCTAVE, makers.EASE * OCTAVE
-USUAL_HEAT, FEAR, MOST_FEAR = makers.USUAL_HEAT, makers.FEAR * OCTAVE, makers.MOST_FEAR * OCTAVE
+SHARE, EASE = makers.SHARE, makers.EASE * OCTAVE
+MOST_LOAD, MOST_FEAR = makers.MOST_LOAD * OCTAVE, makers.MOST_FEAR * OCTAVE
 OTHER_SIDE, NEWS_DRIFT, NEWS_PACE = news.OTHER_SIDE, news.DRIFT, news.PACE
 MOST_TILT, IMBALANCES = flow.MOST_TILT * OCTAVE, flow.IMBALANCES
 
@@ -83,12 +83,13 @@ def conditions_of(m, r, step, out):
     half_hour = min(len(r.curve) - 1, max(0, (m.opened + step) // r.steps_a_half_hour))
     regime = m.regime
     pace += r.curve[half_hour] + r.burst_logs[m.burst] + r.regime_pace[regime]
+    pace += r.lull_log if ((spare >> 27) & 0xFFF) < r.lull else r.stir_log
     pace += int(strength * NEWS_PACE * OCTAVE)
     tilt = max(-MOST_TILT, min(MOST_TILT, latent * OCTAVE))
     drift = m.drift + int(m.news * NEWS_DRIFT * OCTAVE)
     # Makers: they expect the flow, mind their inventory and fear volatility.
-    load = min(MOST_LOAD, abs(m.inventory) * r.load)
-    fear = max(0.0, min(MOST_FEAR, (m.heat - USUAL_HEAT) * FEAR))
+    load = min(MOST_LOAD, abs(m.inventory) / m.liveliness * r.load)
+    fear = max(0.0, min(MOST_FEAR, (m.heat / m.liveliness - r.usual_heat) * r.fear))
     usual = r.regime_strain[regime] + (fear + load - EASE)
     against_bids = 1.0 if m.news < 0.0 else OTHER_SIDE
     against_asks = 1.0 if m.news > 0.0 else OTHER_SIDE
@@ -205,39 +206,44 @@ def fresh_queue(m, laws, step, cell, mean_lots):
 
 @compiled
 def follow(m, laws, r, step, mean_lots, chances, weather):
-    """Lets the reference price follow the mid; returns the cells it moved, -1, 0 or 1. `weather`: see conditions_of."""
+    """Lets the reference price follow the mid; returns the cells it moved, up to r.strides either way. `weather`: see
+    conditions_of."""
     levels = len(m.queues) // 2
+    before, moved = m.tilt, 0
     above, below = best_of(m, False), best_of(m, True)
-    tilt, moved = above - below, 0
-    if tilt != m.tilt:
-        up = tilt > m.tilt
-        emptied = above if up else below
+    up = above - below > before
+    against = (m.trend if up else -m.trend) * r.contrarian
+    ready = (chances & 0x1FFFFF) < int(m.theta * max(0.0, min(2.0, 1.0 - against)))
+    anew = ((chances >> 21) & 0xFFF) < r.theta_reinit
+    way, edge = (1, 2 * levels - 1) if up else (-1, 0)
+    for _ in range(r.strides):
         room = up or m.first_bid - (levels + 2) * m.grid > 0
-        against = (m.trend if up else -m.trend) * r.contrarian
-        ready = int(m.theta * max(0.0, min(2.0, 1.0 - against)))
-        if emptied >= r.follow and (chances & 0x1FFFFF) < ready and room:
-            moved = 1 if up else -1
-            if ((chances >> 21) & 0xFFF) < r.theta_reinit:
-                for cell in range(2 * levels):
-                    m.queues[cell] = fresh_queue(m, laws, step, cell, mean_lots)
-                    m.taken[cell] = 0
-                # Who withdraws under strain is not back at the new price at once: the first queues may come in empty.
-                reluctant = ((chances >> 57) & 63) * (2 * OCTAVE // 64)
-                if reluctant < weather[1]:
-                    m.queues[levels - 1] = 0
-                if reluctant < weather[2]:
-                    m.queues[levels] = 0
-            else:
-                shift_cells(m.queues, moved)
-                shift_cells(m.taken, moved)
-                edge = 2 * levels - 1 if up else 0
-                m.queues[edge] = fresh_queue(m, laws, step, edge, mean_lots)
-                # The cell that changed sides holds what crossed it: nothing.
-                m.queues[levels - 1 if up else levels] = 0
-                m.taken[levels - 1 if up else levels] = 0
-            tilt = best_of(m, False) - best_of(m, True)
-            m.first_bid += moved * m.grid
-    m.tilt = tilt
+        further = above - below > before if up else above - below < before
+        if not (ready and further and room and (above if up else below) >= r.follow):
+            break
+        moved += way
+        m.first_bid += way * m.grid
+        if anew:
+            for cell in range(2 * levels):
+                m.queues[cell] = fresh_queue(m, laws, step, cell, mean_lots)
+                m.taken[cell] = 0
+            # Who withdraws under strain is not back at the new price at once: the first queues may come in empty.
+            reluctant = ((chances >> 57) & 63) * (2 * OCTAVE // 64)
+            if reluctant < weather[1]:
+                m.queues[levels - 1] = 0
+            if reluctant < weather[2]:
+                m.queues[levels] = 0
+        else:
+            shift_cells(m.queues, way)
+            shift_cells(m.taken, way)
+            m.queues[edge] = fresh_queue(m, laws, step, edge, mean_lots)
+            # The cell that changed sides holds what crossed it: nothing.
+            m.queues[levels - 1 if up else levels] = 0
+            m.taken[levels - 1 if up else levels] = 0
+        above, below = best_of(m, False), best_of(m, True)
+        if anew:
+            break
+    m.tilt = above - below
     return moved
 
 

@@ -2,10 +2,11 @@
 
 import torch
 
-from lit_router.market.batch import draws
-from lit_router.market.batch.book import Weather
+from lit_router.market.batch import draws, flow
+from lit_router.market.batch.book import Weather, imbalance
 from lit_router.market.batch.laws import OCTAVE
 from lit_router.market.batch.orders import deal
+from lit_router.market.batch.pools import BOOK_LEAN
 from lit_router.market.batch.rules import LEAN_STEP, LEANS, Rules
 from lit_router.market.batch.state import State
 
@@ -25,7 +26,8 @@ def pool_step(
     octave = torch.div(log, OCTAVE, rounding_mode="floor").clamp(-62, 0)
     uniform = draws.bits(first, 0, 18) << 22 | draws.bits(second, 42, 22)
     arrives = live & (uniform < r.powers[log % OCTAVE] >> -octave)
-    lean = (torch.div(weather.tilt, LEAN_STEP, rounding_mode="floor") + LEANS // 2).clamp(0, LEANS)
+    favour = weather.tilt + (imbalance(s) - flow.IMBALANCES // 2) * BOOK_LEAN
+    lean = (torch.div(favour, LEAN_STEP, rounding_mode="floor") + LEANS // 2).clamp(0, LEANS)
     sells = draws.bits(first, 25, 21) >= r.pool_lean[pool][lean]
     size = (r.pool_sizes[pool][draws.bits(first, 19, 6)] * s.day_lots).long().clamp(min=1) * arrives
     came = size[:, None] * (sells.long()[:, None] == sides)

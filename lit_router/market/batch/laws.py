@@ -23,7 +23,7 @@ from lit_router.market.parameters import LARGEST, QUANTILES, BookParameters, Flo
 
 OCTAVE = 256
 HALF_OCTAVE = OCTAVE // 2
-PACE_REACH = 4
+PACE_REACH = 5
 """Paces are tabulated from 2^-PACE_REACH to 2^PACE_REACH, in half octaves."""
 PACES = 4 * PACE_REACH + 1
 LEAST_ARRIVALS, MOST_ARRIVALS = -12, 4

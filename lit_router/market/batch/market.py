@@ -114,6 +114,7 @@ class BatchedMarket:
         put(s.mean_lots, [c.mean_lots for c in each])
         put(s.grid, [c.grid for c in each])
         put(s.log_pace, [round(OCTAVE * float(np.log2(c.pace))) for c in each])
+        put(s.liveliness, [c.pace for c in each])
         put(s.theta, [round(CHANCE * (p.theta if c.theta is None else c.theta)) for c in each])
         put(s.opened, [round(c.opened_s / self.step_s) for c in each])
         day = [c.day_lots or p.day_lots * c.pace * c.mean_lots / p.mean_lots for c in each]
@@ -139,6 +140,16 @@ class BatchedMarket:
     def records(self) -> np.ndarray:
         """On a processor: the markets' records, which the tensors of the state view."""
         return self._records
+
+    @property
+    def compiled(self) -> tuple[np.ndarray, np.void, np.void]:
+        """What compiled code takes, on a processor: the markets' records, the laws and the rules."""
+        return self._records, self._tables, self._rule
+
+    def taking_part(self) -> bool:
+        """Whether anybody has an order in any of the markets, or left traces in one."""
+        s = self.state
+        return any(bool(field.any()) for field in (s.side, s.taken, s.net, s.pressed, s.kernel, s.pending))
 
     def copy(self, places: Sequence[int] | None = None) -> "BatchedMarket":
         """An independent twin of some markets (None: all), on a processor: what is done to one is not done to the

@@ -8,7 +8,7 @@ Ready (1993) describe.
 FADES_S = 600.0
 OTHER_SIDE = 0.6
 """Strain on the side that the news is not against, as a share."""
-DRIFT = 0.2
+DRIFT = 0.25
 """Tilt of market orders with the news, powers of two, for each unit of strain."""
 PACE = 0.5
 """Pace added, powers of two, for each unit of strain."""

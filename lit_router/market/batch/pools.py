@@ -2,7 +2,7 @@
 
 Arrivals are Poisson, most of them gone at once (a probe mostly finds nothing), sizes heavy-tailed; a fill is the
 smaller of what was sent and what is there, and says no more (Ganchev, Kearns, Nevmyvaka, Vaughan 2010). Toxicity:
-arrivals lean to the side that the latent flow is about to favour, so that fills come before the price moves against
+arrivals lean to the side that the book and the latent flow favour, so that fills come before the price moves against
 whoever gave them. Nothing public calibrates these numbers: declared, to be swept. For context, 20 to 41% of US volume
 prints off exchange.
 """
@@ -14,6 +14,8 @@ from scipy.stats import norm
 
 from lit_router.market.parameters import QUANTILES
 
+BOOK_LEAN = 16
+"""What the lit book's imbalance, from -32 to 32, counts beside the latent tilt, in 1/256 powers of two."""
 MOST_POOLS = 4
 """Tables have room for so many, however many there are: each shape would be compiled anew."""
 
@@ -36,7 +38,7 @@ class PoolCharacter:
     least_of_day: float
     """The pool's smallest execution."""
     toxicity: float
-    """Powers of two by which arrivals lean, for each power of two of the latent tilt and drift."""
+    """Powers of two by which arrivals lean, for each power of two of the latent tilt and what the book counts."""
 
 
 BLOCK = PoolCharacter("dark_block", 0.06, 0.002, 1.2, 0.5, 240.0, 0.0002, 0.3)

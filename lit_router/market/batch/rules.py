@@ -9,13 +9,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lit_router.market.batch import flow, impact, makers, news, pools, regimes, replenishment
+from lit_router.market.batch import bursts, flow, impact, makers, news, pools, regimes, replenishment
 from lit_router.market.batch.laws import OCTAVE
 from lit_router.market.parameters import BookParameters
 from rfq.domain.errors import BadInput
 
 CHANCE = 1 << 21
 """Chances are compared with draws of 21 bits."""
+STRIDES = 2
+"""Cells that the reference price may follow the mid in one step: events come in bursts, each of which might move it.
+The plain book, whose steps hold few events, moves one."""
 LEANS = 64
 LEAN_STEP = OCTAVE // 16
 
@@ -32,6 +35,8 @@ class Rules(NamedTuple):
     """Whole numbers are chances in 2^-21, steps, or logarithms in 1/OCTAVE unless said otherwise."""
 
     follow: int
+    strides: int
+    """Most cells that the reference price follows in one step."""
     theta_reinit: int
     thin_queue: int
     conditions: int
@@ -41,6 +46,10 @@ class Rules(NamedTuple):
     curve: torch.Tensor
     burst_logs: torch.Tensor
     burst_switch: int
+    lull: int
+    """Chance of a step in which little happens, in 2^-12; and the paces of such a step and of the others."""
+    lull_log: int
+    stir_log: int
     regime_switch: int
     regime_bounds: torch.Tensor
     """int32: cumulative shares."""
@@ -59,7 +68,12 @@ class Rules(NamedTuple):
     adapts: float
     """Strain for each unit of tilt."""
     contrarian: float
+    """For each cell of trend."""
     trend_decay: float
+    usual_heat: float
+    """Cells."""
+    fear: float
+    """OCTAVEs of strain for each cell beyond."""
     load: float
     """OCTAVEs of strain for each average event of makers' inventory."""
     heat_decay: float
@@ -118,6 +132,7 @@ def rules_of(
     tilts = (np.arange(LEANS + 1) - LEANS / 2) * LEAN_STEP / OCTAVE
     return Rules(
         follow=parameters.follow,
+        strides=STRIDES if conditions else 1,
         theta_reinit=round(parameters.theta_reinit * 4096),
         thin_queue=parameters.thin_queue,
         conditions=int(conditions),
@@ -126,6 +141,9 @@ def rules_of(
         curve=table(_logs(np.array(parameters.volume_curve))),
         burst_logs=table(_logs(np.array(parameters.burst))),
         burst_switch=chance(min(1.0, step_s / parameters.burst_s)),
+        lull=round(4096 * bursts.LULLS),
+        lull_log=round(OCTAVE * math.log2(bursts.LULL_PACE)),
+        stir_log=round(OCTAVE * math.log2((bursts.MEAN_PACE - bursts.LULLS * bursts.LULL_PACE) / (1 - bursts.LULLS))),
         regime_switch=chance(step_s / regimes.LASTS_S),
         regime_bounds=table(np.rint(np.cumsum([r.share for r in regimes.REGIMES]) * CHANCE)),
         regime_pace=table(_logs(np.array([r.pace for r in regimes.REGIMES]))),
@@ -139,8 +157,10 @@ def rules_of(
         flow_kick=table(flow.kicks(step_s), real),
         tactical=table(flow.tactical_logs(OCTAVE)),
         adapts=flow.ADAPTS,
-        contrarian=flow.CONTRARIAN,
+        contrarian=flow.CONTRARIAN / makers.spread_cells(parameters),
         trend_decay=math.exp(-step_s / flow.TREND_S),
+        usual_heat=makers.USUAL_HEAT * makers.spread_cells(parameters),
+        fear=makers.FEAR * OCTAVE / makers.spread_cells(parameters),
         load=makers.LOAD * OCTAVE,
         heat_decay=math.exp(-step_s / makers.HEAT_S),
         inventory_decay=math.exp(-step_s / makers.FADES_S),

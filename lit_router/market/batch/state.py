@@ -29,6 +29,8 @@ class State(NamedTuple):
     """int32 [B]: price units between two cells."""
     log_pace: torch.Tensor
     """int32 [B]: of this market relative to its parameter set."""
+    liveliness: torch.Tensor
+    """float64 [B]: the same as a factor: what is usual in this market is so many times what is in the set's."""
     theta: torch.Tensor
     """int32 [B]: chance of the reference price to follow, in 2^-21."""
     opened: torch.Tensor
@@ -111,7 +113,8 @@ class State(NamedTuple):
 
 
 LONG = ("key", "volume", "rank", "paid", "dark_volume")
-REAL = ("impact_unit", "day_lots", "flow", "news", "heat", "trend", "inventory", "pressed", "kernel", "pace_lots")
+REAL = ("liveliness", "impact_unit", "day_lots", "flow", "news", "heat", "trend", "inventory")
+REAL += ("pressed", "kernel", "pace_lots")
 BY_ORDER = ("side", "venue", "price", "leaves", "ahead", "least", "owner", "rank", "filled", "paid")
 
 
