@@ -166,3 +166,26 @@ def test_a_pools_size_law_has_its_declared_mean_and_heavy_tails() -> None:
     for place, character in enumerate(pools.POOLS):
         sizes = m.rules.pool_sizes[place]
         assert sizes.mean().item() == pytest.approx(character.mean_of_day) and sizes.max() > 5 * sizes.mean()
+
+
+def test_a_toxic_pool_fills_before_the_price_moves_against_us_and_a_blind_one_does_not() -> None:
+    """Mid ten seconds after a fill less the mid at it, in cells, for a buyer; our own impact switched off."""
+
+    def mark_out(toxicity: float) -> tuple[float, float]:
+        pool = pools.PoolCharacter("p", 0.3, 0.0001, 0.5, 0.0, 30.0, 0.0, toxicity)
+        character = CHARACTER._replace(first_bid=200_000, sigma_cells=1e-9)
+        m = market(REAL, 256, conditions=True, characters=character, pool_characters=(pool,))
+        m.enter(0, m.ticket(1, 1 << 27, 400_000, venue=1, rests=1))
+        mids, filled = [], [m.state.filled[:, 0].clone()]
+        for _ in range(2400):
+            mids.append(torch.from_numpy(m.watch(1)[0][0].astype(float)))
+            filled.append(m.state.filled[:, 0].clone())
+        twice, hits = torch.stack(mids), (torch.stack(filled).diff(dim=0) > 0)[:-40]
+        known = hits & (twice[:-40] > 0) & (twice[40:] > 0)
+        moves = ((twice[40:] - twice[:-40]) / 2 / GRID * known).sum(0)
+        mean = float(moves.sum() / known.sum())
+        return mean, float((moves - mean * known.sum(0)).std()) * 256**0.5 / float(known.sum())
+
+    (toxic, toxic_error), (blind, blind_error) = mark_out(3.0), mark_out(0.0)
+    assert toxic < -3 * toxic_error
+    assert abs(blind) < 3 * blind_error

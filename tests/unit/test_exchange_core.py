@@ -246,29 +246,6 @@ def test_minimum_execution_holds_off_small_contras(sim: SimulatedExchange) -> No
     assert [fill.quantity for fill in executed(reports)] == [2_000]
 
 
-def test_a_toxic_pool_fills_against_the_coming_move_and_a_blind_one_does_not() -> None:
-    """Buys filled in the toxic pool are followed by a lower mid, in bps, than in the blind one."""
-
-    def mark(toxicity: float) -> float:
-        pool = PoolCharacter("p", 0.3, 0.0001, 0.5, 0.0, 30.0, 0.0, toxicity)
-        moves: list[float] = []
-        for seed in range(12):
-            sim = exchange(seed, (pool,))
-            reports = listen(sim)
-            sim.submit("desk", order("d", Side.BUY, 10_000_000, None, book="p"))
-            sim.advance_to(at(3_600))
-            untouched = exchange(seed, (pool,))
-            untouched.advance_to(at(3_600))
-            for fill in executed(reports):
-                # Where the market would have gone without us: our own impact is no toxicity.
-                before, after = (untouched.mid_at(ACME, fill.at + timedelta(seconds=s)) for s in (0, 30))
-                if before is not None and after is not None and fill.at < at(3_500):
-                    moves.append((after - before) / before * 1e4)
-        return sum(moves) / len(moves)
-
-    assert mark(3.0) < mark(0.0) - 0.2
-
-
 def test_fork_sees_the_same_future_and_what_it_does_stays_in_it(sim: SimulatedExchange) -> None:
     reports = listen(sim)
     sim.submit("desk", order("a", Side.SELL, 300, sim.depth(ACME).asks[1][0]))

@@ -25,6 +25,7 @@ from lit_router.market.batch.compiled_orders import (
     cross,
     dealers_trade,
     hit,
+    lean_of_best,
     pool_step,
     press,
     print_trade,
@@ -160,7 +161,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                         best_prices(m, prices)
                         if prices[0] >= 0 and prices[1] >= 0:
                             twice_mid = prices[0] + prices[1]
-                    favour = state[5] + (imbalance(m) - IMBALANCES // 2) * BOOK_LEAN
+                    favour = state[5] + (lean_of_best(m) - IMBALANCES // 2) * BOOK_LEAN
                     for pool in range(r.pools):
                         pool_step(m, r, step, pool, pace, favour, twice_mid, given)
                 if touched:

@@ -12,6 +12,7 @@ import numpy as np
 from lit_router.market.batch import draws
 from lit_router.market.batch.compilation import compiled, inlined
 from lit_router.market.batch.compiled_book import shift_cells, word
+from lit_router.market.batch.flow import IMBALANCES
 from lit_router.market.batch.rules import LEAN_STEP, LEANS
 from lit_router.market.parameters import QUANTILES
 
@@ -333,6 +334,19 @@ def best_prices(m, out):
                 out[0] = max(out[0], m.price[k])
             else:
                 out[1] = m.price[k] if out[1] < 0 else min(out[1], m.price[k])
+
+
+@compiled
+def lean_of_best(m):
+    """Class of the imbalance of the best anonymous queues; see `dark.lean_of_best`."""
+    levels = len(m.queues) // 2
+    bids, asks = 0, 0
+    for level in range(levels):
+        if bids == 0:
+            bids = m.queues[levels - 1 - level]
+        if asks == 0:
+            asks = m.queues[levels + level]
+    return IMBALANCES // 2 if bids + asks == 0 else bids * IMBALANCES // (bids + asks)
 
 
 @compiled

@@ -3,7 +3,7 @@
 import torch
 
 from lit_router.market.batch import draws, flow
-from lit_router.market.batch.book import Weather, imbalance
+from lit_router.market.batch.book import Weather, side_of
 from lit_router.market.batch.laws import OCTAVE
 from lit_router.market.batch.orders import deal
 from lit_router.market.batch.pools import BOOK_LEAN
@@ -26,7 +26,7 @@ def pool_step(
     octave = torch.div(log, OCTAVE, rounding_mode="floor").clamp(-62, 0)
     uniform = draws.bits(first, 0, 18) << 22 | draws.bits(second, 42, 22)
     arrives = live & (uniform < r.powers[log % OCTAVE] >> -octave)
-    favour = weather.tilt + (imbalance(s) - flow.IMBALANCES // 2) * BOOK_LEAN
+    favour = weather.tilt + (lean_of_best(s) - flow.IMBALANCES // 2) * BOOK_LEAN
     lean = (torch.div(favour, LEAN_STEP, rounding_mode="floor") + LEANS // 2).clamp(0, LEANS)
     sells = draws.bits(first, 25, 21) >= r.pool_lean[pool][lean]
     size = (r.pool_sizes[pool][draws.bits(first, 19, 6)] * s.day_lots).long().clamp(min=1) * arrives
@@ -36,6 +36,20 @@ def pool_step(
     fleeting = draws.bits(first, 46, 12) < r.pool_fleeting[pool]
     left = (s.hidden[:, pool] - came * fleeting[:, None]).clamp(min=0)
     s.hidden[:, pool] = torch.where((came > 0) & fleeting[:, None], left, s.hidden[:, pool]).to(torch.int32)
+
+
+def lean_of_best(s: State) -> torch.Tensor:
+    """Class of the imbalance of the best anonymous queues, 0 (all asks) to IMBALANCES (all bids), int64 [B]. Unlike that
+    of the first cells it says where the mid will go, not where it has just been."""
+    bids, asks = (_best_queue(side_of(s.queues, of_bids)) for of_bids in (True, False))
+    both = bids + asks
+    return torch.where(both == 0, flow.IMBALANCES // 2, bids * flow.IMBALANCES // both.clamp(min=1))
+
+
+def _best_queue(queues: torch.Tensor) -> torch.Tensor:
+    """The first queue [B, L] that is not empty, 0 if none is."""
+    first = (queues > 0).to(torch.int64).argmax(1)
+    return queues.gather(1, first[:, None])[:, 0]
 
 
 def meet_hidden(s: State, r: Rules, pool: int, twice_mid: torch.Tensor, live: torch.Tensor) -> None:
