@@ -95,6 +95,16 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--out", type=Path, required=True, help="the parameter file to write")
     calibrate.set_defaults(run=_calibrate)
 
+    evaluate = commands.add_parser("evaluate", help="measure how good a model is")
+    evaluations = evaluate.add_subparsers(required=True, metavar="what")
+    market = evaluations.add_parser("market", help="a simulated book beside a recorded day, and the impact of orders")
+    market.add_argument("--book", type=Path, required=True, metavar="ZIP", help="LOBSTER zip of 09:30 to 16:00")
+    market.add_argument("--parameters", default="small_tick", metavar="NAME|FILE", help="the set (default small_tick)")
+    market.add_argument("--page", type=Path, metavar="FILE.png", help="also draw every fact")
+    market.add_argument("--json", action="store_true", help="one object: figures and goals")
+    market.add_argument("--quick", action="store_true", help="a rough answer in about a minute")
+    market.set_defaults(run=_evaluate_market)
+
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
     dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
     dealers.add_argument("--exchange", default="ws://127.0.0.1:8081/", help="the simulated exchange's socket")
@@ -199,6 +209,7 @@ def _bench_market(options: argparse.Namespace) -> None:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from lit_router.market import calibrate_ticks, calibration, lobster, nbbo, parameters, rates_table
+    from lit_router.market.batch.day import DAYS, measured
 
     if options.ticks and (options.grid_ticks, options.levels) != (None, None):
         raise BadInput("--ticks", "--grid-ticks, --levels", "go with --book only: ticks show no depth")
@@ -214,10 +225,20 @@ def _calibrate(options: argparse.Namespace) -> None:
         rates = rates_table.of(found)
     else:
         found, rates = calibrate_ticks.calibrate(day, name=name, begins_s=begins_s, until_s=until_s)
+    say(f"playing {DAYS:,} days of {found.name} to measure its volatility and volume")
+    found = measured(found)
     parameters.save(found, options.out)
     for line in rates_table.lines(found, rates):
         say(line)
     say(f"saved {found.name} as {options.out}")
+
+
+def _evaluate_market(options: argparse.Namespace) -> None:
+    from lit_router.market import parameters
+    from rfq.studies import market_evaluation
+
+    chosen = parameters.load(options.parameters)
+    market_evaluation.run(options.book, chosen, options.page, quick=options.quick).print(as_json=options.json)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from rfq.domain.errors import BadInput
 Floats = npt.NDArray[np.float64]
 Streams = Sequence[BookStream]
 
+MINUTE_S = 60
 SIGNATURE_S = (1, 2, 5, 10, 30, 60, 120, 300)
 SIGN_LAGS = tuple(range(1, 51))
 RETURN_LAGS = tuple(range(1, 31))
@@ -62,6 +63,13 @@ def levels(streams: Streams, kind: int) -> Floats:
 def volume(streams: Streams) -> Floats:
     """Shares executed in each whole minute, counted from the beginning of a stream."""
     return _pooled(map(_volumes, streams))
+
+
+def minute_move(streams: Streams) -> Floats:
+    """Absolute moves of the mid over a minute, in ticks, from every sample on: the level of volatility, which the
+    signature leaves out."""
+    moves = np.abs(_pooled(_moves(stream, MINUTE_S) for stream in streams))
+    return moves[np.isfinite(moves)]
 
 
 def signature(streams: Streams) -> Floats:
@@ -136,6 +144,7 @@ FACTS = (
     Fact("limit_levels", partial(levels, kind=LIMIT), "ticks"),
     Fact("cancel_levels", partial(levels, kind=CANCEL), "ticks"),
     Fact("minute_volume", volume, "shares", log=True),
+    Fact("minute_move", minute_move, "ticks"),
     Fact("volatility_signature", signature, "of the mean", False, SIGNATURE_S, "seconds"),
     Fact("sign_autocorrelation", sign_autocorrelation, "correlation", False, SIGN_LAGS, "market orders"),
     Fact("return_autocorrelation_1s", partial(return_autocorrelation, every_s=1), "correlation", False, RETURN_LAGS,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from batch_books import BID, CHARACTER, DEFINITIONS, GRID, REAL, Definition, enter, fixed, market, play
+from batch_books import BID, CHARACTER, DEFINITIONS, GRID, REAL, STILL, Definition, enter, fixed, market, play
 
 from lit_router.market.batch import pools
 from lit_router.market.batch.impact import DAY_S
@@ -135,9 +135,10 @@ def test_most_interest_is_fleeting_but_meets_what_rests() -> None:
 def test_interest_leans_with_the_tilt_more_in_a_toxic_pool() -> None:
     """Buyers hide where the price is about to rise: a seller is filled before it."""
     count, steps = 6000, 40
-    m = market(REAL, count, conditions=True)
-    m.state.flow[:, 2] = 1.0
-    play(m, steps)
+    m = market(STILL, count, conditions=True)
+    for _ in range(steps):
+        m.state.flow[:] = torch.tensor([0.0, 0.0, 1.0])
+        play(m, 1)
     hidden = (m.state.hidden > 0).double().sum(0)
     for place, character in enumerate(pools.POOLS):
         buys, seen = float(hidden[place, 0]), float(hidden[place].sum())

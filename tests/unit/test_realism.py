@@ -105,6 +105,7 @@ DISTORTIONS: dict[str, Distortion] = {
     "limit_levels": lambda s: s._replace(ticks=np.where(s.kinds == LIMIT, s.ticks + 2, s.ticks)),
     "cancel_levels": lambda s: s._replace(ticks=np.where(s.kinds == CANCEL, s.ticks * 2, s.ticks)),
     "minute_volume": lambda s: s._replace(lots=s.lots * 3),
+    "minute_move": lambda s: _with_mids(s, np.arange(len(s.sampled_s)) // 60 % 2 * 40),
     "volatility_signature": lambda s: _with_mids(s, np.arange(len(s.sampled_s)) % 2 * 6),
     "sign_autocorrelation": lambda s: s._replace(bid_queue=s.times_s // 20 % 2 == 0),
     "return_autocorrelation_1s": lambda s: _with_mids(s, np.arange(len(s.sampled_s)) % 2 * 6),

@@ -210,6 +210,15 @@ def test_volume_is_of_market_orders_by_whole_minute_of_its_stream() -> None:
 # --- facts of prices and signs -----------------------------------------------------------------------------------
 
 
+def test_minute_moves_are_absolute_of_every_minute_and_left_out_while_a_side_is_empty() -> None:
+    one = stream(mids=[100] * 30 + [104] * 60 + [101] * 30)
+    assert facts.minute_move([one]).tolist() == [4] * 30 + [3] * 30
+    assert facts.minute_move([one, one]).tolist() == ([4] * 30 + [3] * 30) * 2  # No move from one stream to the next.
+    asks = one.asks.copy()
+    asks[0] = 0
+    assert facts.minute_move([one._replace(asks=asks)]).tolist() == [4] * 29 + [3] * 30
+
+
 def test_the_signature_of_a_bounce_falls_and_that_of_a_trend_rises() -> None:
     bounce = stream(mids=[100 + n % 2 for n in range(400)])
     # A tick each odd lag: 1 a second at lag 1, 1/5 at lag 5, nothing at even lags; their mean is 1.2 / 8.

@@ -83,6 +83,13 @@ def market_orders(m, laws, r, step, inverse, mean_lots, state, found, sides):
 
 
 @inlined
+def anonymous_best(m, bids):
+    """Price of the best anonymous queue on one side, or of the deepest cell where there is none."""
+    level = min(best_of(m, bids), len(m.queues) // 2 - 1)
+    return m.first_bid + (-level if bids else level + 1) * m.grid
+
+
+@inlined
 def remember(m, r, sides, travelled):
     """What makers know after a step: `travelled` is twice the cells the mid moved."""
     if r.conditions:
@@ -135,8 +142,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                         for side in range(2):
                             lots = sides[side, 1]
                             if lots:
-                                level = min(best_of(m, side == 0), levels - 1)
-                                price = m.first_bid + (-level if side == 0 else level + 1) * m.grid
+                                price = anonymous_best(m, side == 0)
                                 got = hit(m, side == 0, lots, given) if active else 0
                                 done = max(walk(m, side == 0, lots), got)
                                 if done:

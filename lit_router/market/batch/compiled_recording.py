@@ -8,7 +8,7 @@ in it.
 import numpy as np
 
 from lit_router.market.batch.compilation import compiled, inlined
-from lit_router.market.batch.compiled import market_orders, remember, rows_of
+from lit_router.market.batch.compiled import anonymous_best, market_orders, remember, rows_of
 from lit_router.market.batch.compiled_book import (
     ARRIVALS,
     REFERENCE,
@@ -22,6 +22,7 @@ from lit_router.market.batch.compiled_book import (
     walk,
     word,
 )
+from lit_router.market.batch.compiled_orders import print_trade
 from lit_router.market.parameters import QUANTILES
 from lit_router.market.stream import CANCEL, LIMIT, MARKET
 
@@ -35,14 +36,14 @@ EXACTLY, ENOUGH = 1 << 41, 1 << 40
 
 
 @compiled
-def listen(m, laws, r, first, steps, gaps_s, every, begins, rng, log, bids, asks):
+def listen(m, laws, r, first, steps, gaps_s, every, shelves, rng, log, bids, asks) -> tuple[np.ndarray, int, int]:
     """Plays one market for `steps` steps from step `first` on. Returns its events, in seconds after the first step
     began, how many they are, and how many the market itself counts. `log` is room for events, replaced when it is full.
 
-    `bids` and `asks` [samples, levels, 2] get the occupied ticks each `every` steps, the first before step 0; `begins`
-    [cells, ticks of a cell] is empty shelves.
+    `bids` and `asks` [samples, levels, 2] get the occupied ticks each `every` steps, the first before step 0; `shelves`
+    [cells, ticks of a cell] are empty.
     """
-    cells, shelves = len(m.queues), begins
+    cells = len(m.queues)
     rows, changes, parts = np.zeros(cells, np.int32), np.zeros(cells, np.int32), np.zeros(cells, np.uint32)
     cut, stood = np.zeros(cells, np.int64), np.zeros(cells, np.int32)
     state, found, sides = np.zeros(6, np.int64), np.zeros(2, np.int64), np.zeros((2, 2), np.int64)
@@ -146,7 +147,10 @@ def executed(m, sides, rng):
     done, past = np.zeros(2, np.int64), np.zeros(2, np.int64)
     for side in range(2):
         if sides[side, 1]:
+            price = anonymous_best(m, side == 0)
             done[side] = walk(m, side == 0, sides[side, 1])
+            if done[side]:
+                print_trade(m, done[side], price)
     for k in range(count):
         side = places[k]
         sizes[k] = share_of(done[side], past[side], sides[side, 0])

@@ -39,8 +39,9 @@ def pool_step(
 
 
 def lean_of_best(s: State) -> torch.Tensor:
-    """Class of the imbalance of the best anonymous queues, 0 (all asks) to IMBALANCES (all bids), int64 [B]. Unlike that
-    of the first cells it says where the mid will go, not where it has just been."""
+    """Class of the imbalance of the best anonymous queues, 0 (all asks) to IMBALANCES (all bids), int64 [B].
+
+    Unlike that of the first cells it says where the mid will go, not where it has just been."""
     bids, asks = (_best_queue(side_of(s.queues, of_bids)) for of_bids in (True, False))
     both = bids + asks
     return torch.where(both == 0, flow.IMBALANCES // 2, bids * flow.IMBALANCES // both.clamp(min=1))

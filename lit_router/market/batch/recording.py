@@ -80,7 +80,7 @@ def record(
                 rank=events["rank"].copy(),
                 lots=events["lots"].copy(),
                 mids=events["mid"].copy(),
-                sampled_s=begins_s + every_s * np.arange(samples),
+                sampled_s=begins_s + every_s * np.arange(samples, dtype=np.float64),
                 bids=bids,
                 asks=asks,
                 begins_s=begins_s,
