@@ -31,6 +31,9 @@ class Book(NamedTuple):
     follow: int
     theta: float
     theta_reinit: float
+    reluctant_bids: float
+    reluctant_asks: float
+    """Chance that a redrawn first queue comes in empty, under strain."""
     mean_lots: int
     thin_queue: int
 
@@ -192,6 +195,11 @@ def play(key, book, sample_s, mids, sizes, own, cancels, filled):  # pragma: no 
                         for place in range(cells):
                             state += GOLDEN
                             queues[place] = fresh_queue(book, place, uniform(state))
+                        state += GOLDEN
+                        if uniform(state) < book.reluctant_bids:
+                            queues[levels - 1] = 0
+                        if uniform(state) < book.reluctant_asks:
+                            queues[levels] = 0
                     else:
                         state += GOLDEN
                         shift(book, queues, up, uniform(state))
@@ -266,7 +274,10 @@ def hit(own, queues, hits_bids, reference, lots, filled, sampled, after_s):  # p
             before += queues[place]
             place += way
         if place == cell or not 0 <= place < 2 * levels:
-            before += own[k, AHEAD]
+            # What is executed in front of an order no longer stands there.
+            ahead = own[k, AHEAD]
+            own[k, AHEAD] = ahead - min(ahead, max(0, lots - before))
+            before += ahead
         if lots > before:
             own[k, LEAVES] -= min(lots - before, own[k, LEAVES])
             if own[k, LEAVES] == 0:

@@ -16,12 +16,16 @@ from rfq.domain.values import Instrument, Price
 
 DAY_S = 23_400.0
 """The 6.5 hour session that a set's day has."""
-THETAS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
-SIGMAS = (0.40, 0.51, 0.67, 0.77, 0.92, 1.0, 1.08, 1.11)
-"""Measured on the large-tick book: daily volatility by theta, relative to theta 0.7."""
-SPREAD_GRIDS = 1.07
-"""Measured likewise: mean spread in grid steps."""
-SLOWEST, FASTEST = 1 / 8, 8.0
+PACES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
+SIGMA_BY_PACE = (0.72, 0.83, 0.93, 1.0, 1.28, 1.86, 2.71)
+EVENTS_BY_PACE = (0.109, 0.225, 0.470, 1.0, 2.17, 4.88, 10.45)
+SPREAD_BY_PACE = (1.80, 1.68, 1.57, 1.46, 1.37, 1.27, 1.20)
+"""Measured on the large-tick set under all conditions, 400 days each: daily volatility and traded volume relative to
+pace 1, mean spread in grid steps. What lasts for minutes by the clock, trends and news, moves a slow market as much."""
+THETAS = (0.05, 0.2, 0.5, 0.7, 1.0)
+SIGMA_BY_THETA = (0.47, 0.78, 0.94, 1.0, 1.47)
+EVENTS_BY_THETA = (0.85, 0.93, 0.98, 1.0, 1.01)
+"""Measured likewise at pace 1: daily volatility and traded volume relative to theta 0.7."""
 
 
 class Scale(NamedTuple):
@@ -42,17 +46,21 @@ def session_s(instrument: Instrument) -> float:
 
 def scale(instrument: Instrument, mid: Price, parameters: BookParameters) -> Scale:
     """Grid from the spread; pace from the volatility, as far as the volume allows; theta takes up the rest."""
-    tick = instrument.tick_at(mid)
-    grid = tick * max(1, round(instrument.spread_bps / 1e4 * mid / tick / SPREAD_GRIDS))
-    days = session_s(instrument) / DAY_S
+    tick, days = instrument.tick_at(mid), session_s(instrument) / DAY_S
     events = parameters.day_lots / parameters.mean_lots * days
-    wanted = instrument.volatility_bps / 1e4 * mid / grid / days**0.5 / parameters.day_sigma_grids
-    fastest = max(SLOWEST, min(FASTEST, instrument.adv / events))
-    pace = min(fastest, max(SLOWEST, wanted**2))
-    theta = float(np.interp(wanted / pace**0.5, SIGMAS, THETAS))
-    mean_lots = max(1, round(instrument.adv / (events * pace)))
-    sigma = float(np.interp(theta, THETAS, SIGMAS)) * parameters.day_sigma_grids * (pace * days) ** 0.5
-    return Scale(grid, pace, theta, mean_lots, sigma * grid / mid * 1e4, mean_lots * events * pace)
+    most = float(np.interp(instrument.adv / events, EVENTS_BY_PACE, PACES))
+    grid, pace, wanted = tick, 1.0, 1.0
+    for _ in range(3):  # The spread depends on the pace, and the pace on the grid.
+        spread = float(np.interp(pace, PACES, SPREAD_BY_PACE))
+        grid = tick * max(1, round(instrument.spread_bps / 1e4 * mid / tick / spread))
+        wanted = instrument.volatility_bps / 1e4 * mid / grid / days**0.5 / parameters.day_sigma_grids
+        pace = min(most, float(np.interp(wanted, SIGMA_BY_PACE, PACES)))
+    sigma = float(np.interp(pace, PACES, SIGMA_BY_PACE))
+    theta = float(np.interp(wanted / sigma, SIGMA_BY_THETA, THETAS))
+    traded = events * float(np.interp(pace, PACES, EVENTS_BY_PACE) * np.interp(theta, THETAS, EVENTS_BY_THETA))
+    mean_lots = max(1, round(instrument.adv / traded))
+    expected = float(np.interp(theta, THETAS, SIGMA_BY_THETA)) * sigma * parameters.day_sigma_grids * days**0.5
+    return Scale(grid, pace, theta, mean_lots, expected * grid / mid * 1e4, mean_lots * traded)
 
 
 def character_of(instrument: Instrument, mid: Price, parameters: BookParameters) -> Character:

@@ -53,7 +53,7 @@ class Metaorders(NamedTuple):
 
     `of_volume` is what was executed and `wanted` what should have been, over the day's volume; `sides` 1 buys, -1
     sells. `sigmas` is the move of the mid in the order's direction, in daily volatilities, after so many durations from
-    the end; NaN where a side of the book was empty.
+    the end.
     """
 
     duration_s: float
@@ -61,11 +61,6 @@ class Metaorders(NamedTuple):
     of_volume: Floats
     sides: npt.NDArray[np.int64]
     sigmas: Floats
-
-    def chosen(self, places: npt.NDArray[np.int64]) -> "Metaorders":
-        return Metaorders(
-            self.duration_s, self.wanted[places], self.of_volume[places], self.sides[places], self.sigmas[:, places]
-        )
 
 
 class Law(NamedTuple):
@@ -81,7 +76,8 @@ class Law(NamedTuple):
 def metaorders(
     parameters: BookParameters, duration_s: float, markets: int, seed: int, threads: int = 2
 ) -> Metaorders:
-    """Plays `markets` markets with a metaorder in each, sizes and sides in turn, and the same markets without.
+    """Plays `markets` markets with a metaorder in each, sizes and sides in turn, and the same markets without. Those in
+    which a side of the book was empty when it was looked at, which is rare, are left out.
 
     Raises BadInput for a set whose day was not measured, durations that are not whole slices, and too few markets to
     have each size bought and sold.
@@ -112,37 +108,47 @@ def metaorders(
         moves.append(sides * (_mid(acting, ahead) - _mid(alone, ahead)))
         ahead = 0 if until is None else round((until - after) * duration_s / acting.step_s)
     sigma = parameters.day_sigma_grids * acting.state.grid.numpy()
-    return Metaorders(duration_s, wanted, done / parameters.day_lots, sides, np.array(moves) / sigma)
+    sigmas = np.array(moves) / sigma
+    seen = np.isfinite(sigmas).all(axis=0)
+    return Metaorders(duration_s, wanted[seen], done[seen] / parameters.day_lots, sides[seen], sigmas[:, seen])
 
 
 def law_of(orders: Metaorders) -> Law:
     """Least squares on the logarithms of the mean peak and mean executed share of each size."""
-    peaks, volumes, differences = [], [], []
-    for share in np.unique(orders.wanted):
-        of_share = orders.wanted == share
-        bought, sold = (np.nanmean(orders.sigmas[0, of_share & (orders.sides == side)]) for side in (1, -1))
-        peaks.append((bought + sold) / 2)
-        differences.append((bought - sold) / ((bought + sold) / 2))
-        volumes.append(orders.of_volume[of_share].mean())
-    exponent, level = np.polyfit(np.log(volumes), np.log(np.maximum(peaks, 1e-12)), 1)
-    both = np.isfinite(orders.sigmas[0]) & np.isfinite(orders.sigmas[-1])
-    left = orders.sigmas[-1, both].sum() / orders.sigmas[0, both].sum()
-    return Law(float(exponent), float(np.exp(level)), float(left), float(np.mean(differences)))
+    means = np.array([[group.mean(axis=1) for group in of_share] for of_share in _groups(orders)])
+    return Law(*(float(value) for value in _fitted(means)))
 
 
 def intervals(orders: Metaorders, rng: np.random.Generator, resamples: int = RESAMPLES) -> tuple[Law, Law]:
     """Lower and upper ends of 95% bootstrap intervals: markets are drawn anew, as many for each size and side."""
-    groups = [
-        np.flatnonzero((orders.wanted == share) & (orders.sides == side))
-        for share in np.unique(orders.wanted)
-        for side in (1, -1)
-    ]
-    laws = []
-    for _ in range(resamples):
-        places = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        laws.append(law_of(orders.chosen(places)))
-    low, high = np.quantile(np.array(laws), (0.025, 0.975), axis=0)
+
+    def resampled(group: Floats) -> Floats:
+        return np.array([group[:, rng.integers(group.shape[1], size=group.shape[1])].mean(1) for _ in range(resamples)])
+
+    means = np.array([[resampled(group) for group in of_share] for of_share in _groups(orders)])
+    low, high = np.quantile(_fitted(means.transpose(2, 0, 1, 3)), (0.025, 0.975), axis=1)
     return Law(*low.tolist()), Law(*high.tolist())
+
+
+def _groups(orders: Metaorders) -> list[list[Floats]]:
+    """By size, then buys and sells: peak, what is left of it and executed share, [3, markets]."""
+    columns = np.array([orders.sigmas[0], orders.sigmas[-1], orders.of_volume])
+    return [
+        [columns[:, (orders.wanted == share) & (orders.sides == side)] for side in (1, -1)]
+        for share in np.unique(orders.wanted)
+    ]
+
+
+def _fitted(means: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """The fields of a Law from means by (..., size, side, column of `_groups`)."""
+    peaks, ends, volumes = np.moveaxis(means, -1, 0)
+    both = np.maximum(peaks.mean(axis=-1), 1e-12)
+    x, y = np.log(volumes.mean(axis=-1)), np.log(both)
+    about = x - x.mean(axis=-1, keepdims=True)
+    exponent = (about * y).sum(axis=-1) / (about**2).sum(axis=-1)
+    prefactor = np.exp(y.mean(axis=-1) - exponent * x.mean(axis=-1))
+    left = ends.sum(axis=(-2, -1)) / peaks.sum(axis=(-2, -1))
+    return exponent, prefactor, left, ((peaks[..., 0] - peaks[..., 1]) / both).mean(axis=-1)
 
 
 def run(
@@ -164,7 +170,7 @@ def run(
         for share in np.unique(orders.wanted).tolist():
             of_share = orders.wanted == share
             name = f"impact_{minutes}_{share * 100:g}pct"
-            figures.add(f"{name}_peak_sigmas", float(np.nanmean(orders.sigmas[0, of_share])))
+            figures.add(f"{name}_peak_sigmas", float(orders.sigmas[0, of_share].mean()))
             filled = float(orders.of_volume[of_share].mean() / share)
             if filled < 0.999:
                 figures.add(f"{name}_filled_share", filled)
@@ -188,12 +194,11 @@ def _pictured(measured: Sequence[Metaorders]) -> "Impact":
     for share in shares:
         chosen = [orders.wanted == share for orders in measured]
         each = np.concatenate([one.sigmas[0, mine] for one, mine in zip(measured, chosen, strict=True)])
-        each = each[np.isfinite(each)]
         peaks.append(each.mean())
         widths.append(1.96 * each.std() / np.sqrt(len(each)))
         volumes.append(np.mean([one.of_volume[mine].mean() for one, mine in zip(measured, chosen, strict=True)]))
     exponent, level = np.polyfit(np.log(volumes), np.log(peaks), 1)
-    left = [np.nanmean(orders.sigmas, axis=1) / np.nanmean(orders.sigmas[0]) for orders in measured]
+    left = [orders.sigmas.mean(axis=1) / orders.sigmas[0].mean() for orders in measured]
     return Impact(
         of_volume=np.array(volumes),
         peak_sigmas=np.array(peaks),

@@ -20,16 +20,16 @@ from rfq.studies.stylised_facts import FACTS, autocorrelation
 
 GOOG = "lobster/LOBSTER_SampleFile_GOOG_2012-06-21_10.zip"
 SETS = pytest.mark.parametrize("name", ["large_tick", "small_tick"])
-MARKETS, HOURS = 240, 4
+MARKETS, HOURS = 160, 3
 
 
 @pytest.fixture(scope="module", params=["large_tick", "small_tick"])
 def minutes(request: pytest.FixtureRequest) -> np.ndarray:
-    """The mid by minute and market, cells; nobody takes part. After an hour in which conditions get going."""
+    """The mid by minute and market, cells; nobody takes part. After half an hour in which conditions get going."""
     parameters = load(request.param)
     character = Character(FIRST_BID, mean_lots=parameters.mean_lots)
     made = BatchedMarket(parameters, range(MARKETS), characters=character, orders=1, pool_characters=(), threads=2)
-    made.advance(round(3600 / STEP_S))
+    made.advance(round(1800 / STEP_S))
     mids = []
     for _ in range(60 * HOURS + 1):
         made.advance(round(60 / STEP_S))
@@ -56,9 +56,9 @@ def test_returns_are_hard_to_predict_from_the_last(minutes: np.ndarray) -> None:
 @SETS
 def test_the_day_of_a_shipped_set_is_what_it_says(name: str) -> None:
     parameters = load(name)
-    found = measured(parameters, seed=5, days=160)
-    assert found.day_lots == pytest.approx(parameters.day_lots, rel=0.05)
-    assert found.day_sigma_grids == pytest.approx(parameters.day_sigma_grids, rel=0.25)
+    found = measured(parameters, seed=5, days=48)
+    assert found.day_lots == pytest.approx(parameters.day_lots, rel=0.1)
+    assert found.day_sigma_grids == pytest.approx(parameters.day_sigma_grids, rel=0.35)
     assert msgspec.structs.replace(
         found, day_lots=parameters.day_lots, day_sigma_grids=parameters.day_sigma_grids
     ) == parameters
@@ -78,7 +78,6 @@ def test_metaorders_move_the_price_their_way_both_sides_alike(orders: Metaorders
     for share in SHARES:
         for side in (1, -1):
             peaks = orders.sigmas[0, (orders.wanted == share) & (orders.sides == side)]
-            peaks = peaks[np.isfinite(peaks)]
             assert len(peaks) > 25 and peaks.mean() > 5 * peaks.std() / len(peaks) ** 0.5
     low, high = intervals(orders, np.random.default_rng(1), 200)
     assert low.asymmetry < 0.01 and high.asymmetry > -0.01
@@ -89,7 +88,7 @@ def test_impact_is_a_square_root_and_part_of_it_stays(orders: Metaorders) -> Non
     assert 0.4 < low.exponent < law.exponent < high.exponent < 0.6
     assert 0.3 < low.prefactor < law.prefactor < high.prefactor < 1.5
     assert 0.5 < low.left < law.left < high.left < 0.8
-    assert (np.diff(np.nanmean(orders.sigmas, axis=1)) < 0).all()  # It fades without end.
+    assert (np.diff(orders.sigmas.mean(axis=1)) < 0).all()  # It fades without end.
 
 
 def test_what_the_book_cannot_fill_is_not_counted(orders: Metaorders) -> None:
@@ -110,16 +109,13 @@ def test_a_law_that_is_known_comes_back() -> None:
         assert below < value < above and below - 0.02 < at < above + 0.02
     lopsided = known._replace(sigmas=known.sigmas * np.where(sides > 0, 1.2, 1.0))
     assert law_of(lopsided).asymmetry == pytest.approx(0.2 / 1.1, abs=0.03)
-    one_empty = known.sigmas.copy()
-    one_empty[0, 0] = np.nan
-    assert law_of(known._replace(sigmas=one_empty)) == pytest.approx(law, rel=0.02, abs=0.02)
 
 
 def test_a_study_has_figures_goals_and_a_picture() -> None:
     figures = Figures("impact")
     said: list[str] = []
-    impact = impact_study.run(load("large_tick"), Size(markets=60, durations_s=(60.0,)), figures, said.append)
-    assert len(said) == 1 and "60 markets" in said[0]
+    impact = impact_study.run(load("small_tick"), Size(markets=80, durations_s=(60.0,)), figures, said.append)
+    assert len(said) == 1 and "80 markets" in said[0]
     names = [goal.name for goal in figures.goals]
     assert names.count("impact_1min_exponent") == 2 and names.count("impact_1min_asymmetry") == 1
     low, high = (figures.figures[f"impact_1min_exponent_{end}"] for end in ("low", "high"))

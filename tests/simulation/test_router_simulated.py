@@ -28,6 +28,12 @@ from rfq.ports import Clock, IdSource, MarketClock
 LISTING = Listing(INSTRUMENT, Price(19_995))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compiled_before_time_is_virtual() -> None:
+    """Compiling takes real time, in which a virtual loop would see no progress."""
+    exchange_core(0)
+
+
 def exchange_core(seed: int) -> SimulatedExchange:
     return SimulatedExchange([LISTING], seed=seed, opens_at=START, name=f"SIM{seed}")
 
