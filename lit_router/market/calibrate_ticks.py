@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lit_router.market import event_sizes, rates
+from lit_router.market import event_sizes, published
 from lit_router.market.calibration import window
 from lit_router.market.lobster import PRICE_UNIT, TICK
 from lit_router.market.nbbo import TickDay
@@ -78,12 +78,12 @@ def calibrate(day: TickDay, *, name: str, begins_s: float = 0.0, until_s: float 
         tick=str((PRICE_UNIT * TICK).normalize()),
         grid_ticks=1,
         mean_lots=mean_lots,
-        queue_sizes=tuple(map(float, rates.SIZES)),
-        limit=_published(rates.LIMIT),
-        cancel=_published(rates.CANCEL),
-        market=_published(rates.MARKET),
-        theta=rates.THETA,
-        theta_reinit=rates.THETA_REINIT,
+        queue_sizes=tuple(map(float, published.SIZES)),
+        limit=_published(published.LIMIT),
+        cancel=_published(published.CANCEL),
+        market=_published(published.MARKET),
+        theta=published.THETA,
+        theta_reinit=published.THETA_REINIT,
         volume_curve=curve,
         burst=burst,
         burst_s=burst_s,

@@ -98,8 +98,10 @@ def _book(
     law[:, -1] = 1.0
     markets = ladder(market * 2.0**-tilt, market * 2.0**tilt)
     fresh = ladder(law, law)
-    reluctant = [min(1.0, max(0.0, strain / 2)) for strain in strains]
-    return Book(limits, both, markets, fresh, p.follow, p.theta, p.theta_reinit, *reluctant, mean_lots, p.thin_queue)
+    bids, asks = (min(1.0, max(0.0, strain / 2)) for strain in strains)
+    return Book(
+        limits, both, markets, fresh, p.follow, p.theta, p.theta_reinit, bids, asks, mean_lots, p.thin_queue
+    )
 
 
 def _sizes(parameters: BookParameters, mean_lots: int) -> npt.NDArray[np.int64] | None:

@@ -15,8 +15,11 @@ from rfq.ports import MarketView
 class LitBook(Protocol):
     """What a lit book must do. Times in seconds since the opening, prices in price units, sizes in lots."""
 
-    now_s: float
-    halted: bool
+    @property
+    def now_s(self) -> float: ...
+    @property
+    def halted(self) -> bool: ...
+
     passive_fills: list[PassiveFill]
 
     @property

@@ -146,7 +146,7 @@ def quiet_day(messages: int) -> Recording:
         symbol=Symbol("MADE"),
         begins_at=datetime(2012, 6, 21, 13, 30, tzinfo=UTC),
         ends_s=23_400.0,
-        times_s=row * (23_400.0 / messages),
+        times_s=(row * (23_400.0 / messages)).astype(np.float64),
         kinds=kinds,
         sizes=np.full(messages, 100),
         prices=np.where(buys, 1_000_000, 1_000_100),

@@ -122,7 +122,7 @@ def test_a_study_has_figures_goals_and_a_picture() -> None:
     assert isinstance(low, float) and isinstance(high, float) and low < high
     assert all(f"impact_1min_{share * 100:g}pct_peak_sigmas" in figures.figures for share in SHARES)
     assert (impact.of_volume > 0).all() and (impact.peak_sigmas > 0).all() and (impact.half_widths > 0).all()
-    assert impact.decay_shares[0] == 1.0 and impact.decay_shares[-1] < 0.9
+    assert impact.decay_shares[0] == pytest.approx(1.0) and impact.decay_shares[-1] < 0.9
 
 
 def test_studies_that_cannot_be_are_refused() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from recordings import ASK, BID, recording, shows
 
-from lit_router.market import calibrate_ticks, event_sizes, lobster, nbbo, rates
+from lit_router.market import calibrate_ticks, event_sizes, lobster, nbbo, published
 from lit_router.market.calibration import BINS, calibrate, seconds_at
 from lit_router.market.cells import NO_ASK, Grid, cells_of, events_of, reference_path
 from lit_router.market.lobster import HALT, TICK, Recording
@@ -368,9 +368,11 @@ def test_a_set_from_ticks_keeps_the_published_rates() -> None:
     parameters = calibrate_ticks.calibrate(tick_day(), name="acme").parameters
     check(parameters, "acme")
     by_size = {KINDS[kind]: parameters.by_size(getattr(parameters, KINDS[kind])) for kind in KINDS}
-    for level, published in enumerate(rates.level_rates(parameters.levels)):
+    theirs = {"limit": published.LIMIT, "cancel": published.CANCEL, "market": published.MARKET}
+    for level in range(parameters.levels):
         for kind, table in by_size.items():
-            assert table[level] == pytest.approx(getattr(published, kind)[: LARGEST + 1])
+            expected = np.interp(np.arange(LARGEST + 1), published.SIZES, theirs[kind][min(level, 2)])
+            assert table[level] == pytest.approx(expected)
 
 
 # --- bad input ---------------------------------------------------------------------------------------------------
@@ -440,10 +442,11 @@ def test_the_shipped_sets_load_and_say_where_they_are_from(name: str) -> None:
 
 def test_the_large_tick_book_is_the_published_one() -> None:
     found = load("large_tick")
-    assert found.queue_sizes == rates.SIZES
+    assert found.queue_sizes == published.SIZES
     assert (found.theta, found.theta_reinit, found.follow, found.grid_ticks) == (0.7, 0.85, 1, 1)
-    for own, published in ((found.limit, rates.LIMIT), (found.cancel, rates.CANCEL), (found.market, rates.MARKET)):
-        assert own == tuple(published[min(level, 2)] for level in range(5))
+    tables = (published.LIMIT, published.CANCEL, published.MARKET)
+    for own, theirs in zip((found.limit, found.cancel, found.market), tables, strict=True):
+        assert own == tuple(theirs[min(level, 2)] for level in range(5))
     assert (found.occupancy, found.limit_sizes, found.cancel_sizes, found.market_sizes) == ((), None, None, None)
 
 

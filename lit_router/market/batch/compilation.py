@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numba
+from numba.core import config
 
 _HERE = Path(__file__).parent
 
@@ -27,7 +28,7 @@ def _folder() -> Path:
     return folder
 
 
-numba.config.CACHE_DIR = str(_folder())
+config.CACHE_DIR = str(_folder())  # pyright: ignore[reportAttributeAccessIssue]
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 inlined = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 """For what is small, or called from one place."""
