@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numba
-from numba.core import config
+from numba.core import config, types
 
 _HERE = Path(__file__).parent
 
@@ -29,6 +29,16 @@ def _folder() -> Path:
 
 
 config.CACHE_DIR = str(_folder())  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _named_by_content(record: types.Record) -> tuple[str, tuple[str, ...]]:
+    return "Record", (sha256(str(record).encode()).hexdigest()[:16],)
+
+
+# Numba names compiled functions by a number that a record type gets when a process first sees it. Cached functions of
+# two shapes, compiled in different processes, would bear one name and call each other's parts: memory would be
+# overwritten.
+types.Record.mangling_args = property(_named_by_content)  # pyright: ignore[reportAttributeAccessIssue]
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 inlined = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 """For what is small, or called from one place."""
