@@ -106,8 +106,7 @@ class Play:
         market = self.sim._batch.records[0]
         assert (market["queues"] >= 0).all() and (market["taken"] >= 0).all()
         bids, asks = book.depth(True, 1), book.depth(False, 1)
-        # A participant whose order was stopped by its own may leave the book locked, never crossed.
-        assert not bids or not asks or bids[0][0] <= asks[0][0]
+        assert not bids or not asks or bids[0][0] < asks[0][0]
         live = market["side"] != 0
         assert (market["leaves"][live] > 0).all() and (market["ahead"][live] >= 0).all()
         assert sum(live) == len(book.orders())

@@ -157,6 +157,9 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                 if m.pending.any():
                     dealers_trade(m, step, given)
                     touched = True
+                # What comes back may come to a participant's price: before the orders that it would cross.
+                if touched:
+                    touched = replenish(m, r, step) > 0
                 if active:
                     clamp_ahead(m)
                     cross(m, given)
@@ -170,8 +173,6 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                     favour = state[5] + (lean_of_best(m) - IMBALANCES // 2) * BOOK_LEAN
                     for pool in range(r.pools):
                         pool_step(m, r, step, pool, pace, favour, twice_mid, given)
-                if touched:
-                    touched = replenish(m, r, step) > 0
                 remember(m, r, sides, travelled)
                 if active:
                     active = m.side.any()
@@ -183,9 +184,3 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                 played = i + 1
                 break
     return played
-
-
-@compiled
-def occupied(m):
-    """Cells between the best anonymous bid and ask, plus one: the spread in cells."""
-    return best_of(m, True) + best_of(m, False) + 1

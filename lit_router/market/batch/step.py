@@ -33,13 +33,14 @@ def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
     travelled = s.tilt - travelled + 2 * moved
     orders.press(s, r, live)
     orders.dealers_trade(s, live)
+    # What comes back may come to a participant's price: before the orders that it would cross.
+    orders.replenish(s, r, live)
     orders.clamp_ahead(s, live)
     orders.cross(s, live)
     bid, ask = orders.best_prices(s)
     twice_mid = torch.where((bid >= 0) & (ask >= 0), bid + ask, -1)
     for pool in range(r.pools):
         dark.pool_step(s, r, pool, weather, twice_mid, live)
-    orders.replenish(s, r, live)
     if r.conditions:
         heat = s.heat * r.heat_decay + travelled.abs().double() * 0.5
         trend = s.trend * r.trend_decay + travelled.double() * 0.5
