@@ -99,11 +99,6 @@ class SimulatedBook:
             sizes[price] = sizes.get(price, 0) + int(market["leaves"][k])
         return sorted(sizes.items(), reverse=bids)[:most]
 
-    def lean(self) -> float:
-        """The anonymous first queues, -1 (all asks) to 1 (all bids)."""
-        bids, asks = self._market["queues"][0, self._levels - 1 : self._levels + 1].tolist()
-        return (bids - asks) / (bids + asks) if bids + asks else 0.0
-
     @property
     def _market(self) -> np.ndarray:
         """The market's record, in an array of one: a view."""

@@ -19,14 +19,13 @@ from lit_router.market.batch.compiled_book import (
     walk,
     word,
 )
+from lit_router.market.batch.compiled_dark import lean_of_best, pool_step
 from lit_router.market.batch.compiled_orders import (
     best_prices,
     clamp_ahead,
     cross,
     dealers_trade,
     hit,
-    lean_of_best,
-    pool_step,
     press,
     print_trade,
     replenish,

@@ -3,11 +3,10 @@
 import numpy as np
 
 from lit_router.market.batch.compilation import compiled
+from lit_router.market.batch.compiled_dark import meet_hidden, meet_participants
 from lit_router.market.batch.compiled_orders import (
     best_prices,
     cell_price,
-    meet_hidden,
-    meet_participants,
     own_limit,
     shown,
     sweep,

@@ -9,12 +9,16 @@ import numpy as np
 import torch
 
 from lit_router.market.batch import draws, pools
+from lit_router.market.batch.book import redrawn
+from lit_router.market.batch.compiled import play
+from lit_router.market.batch.compiled_entering import enter_all, enter_at
 from lit_router.market.batch.entering import Ticket, cancel, enter, market_price
 from lit_router.market.batch.impact import unit_of
 from lit_router.market.batch.laws import OCTAVE, laws_of
 from lit_router.market.batch.orders import NO_LIMIT
 from lit_router.market.batch.rules import CHANCE, CancelAssumption, rules_of
 from lit_router.market.batch.state import empty, record, recorded, viewed
+from lit_router.market.batch.step import step
 from lit_router.market.parameters import BookParameters
 from rfq.domain.errors import BadInput
 
@@ -40,7 +44,7 @@ class Character(NamedTuple):
 
 
 class BatchedMarket:
-    """See the package. On a processor steps are compiled; on any other device they are tensor operations."""
+    """B markets of one parameter set. Steps are compiled on a processor, tensor operations on any other device."""
 
     def __init__(
         self,
@@ -98,8 +102,6 @@ class BatchedMarket:
         self._workers = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
     def _open(self, seeds: Sequence[int], each: Sequence[Character]) -> None:
-        from lit_router.market.batch.book import redrawn
-
         p, s = self.parameters, self.state
         for place, c in enumerate(each):
             if not c.pace > 0 or c.mean_lots < 1 or c.grid < 1:
@@ -180,8 +182,6 @@ class BatchedMarket:
     def advance(self, steps: int) -> None:
         """Plays every market for `steps` steps."""
         if not self._cpu:
-            from lit_router.market.batch.step import step
-
             for _ in range(steps):
                 step(self.state, self.laws, self.rules, self._parity)
                 self._parity ^= 1
@@ -195,8 +195,6 @@ class BatchedMarket:
         return mids, volumes
 
     def _play(self, steps: int, mids: np.ndarray, volumes: np.ndarray) -> None:
-        from lit_router.market.batch.compiled import play
-
         first = int(self.state.step)
 
         def part(low: int, high: int) -> None:
@@ -222,26 +220,18 @@ class BatchedMarket:
         if not self._cpu:
             enter(self.state, self.rules, slot, ticket)
             return
-        from lit_router.market.batch.compiled_entering import enter_all
-
         new, priceless = ticket.side != 0, ticket.price.abs() >= NO_LIMIT
-        self._must(~(new & (self.state.side[:, slot] != 0)), "slot", "must be free")
-        self._must((ticket.venue >= 0) & (ticket.venue <= self.rules.pools), "venue", "must be 0 or a pool's number")
-        self._must(~(new & priceless & (ticket.rests != 0) & (ticket.venue == 0)), "price", "is needed to rest")
+        _must(~(new & (self.state.side[:, slot] != 0)), "slot", "must be free")
+        _must((ticket.venue >= 0) & (ticket.venue <= self.rules.pools), "venue", "must be 0 or a pool's number")
+        _must(~(new & priceless & (ticket.rests != 0) & (ticket.venue == 0)), "price", "is needed to rest")
         arrays = {name: value.to(torch.int64).numpy() for name, value in ticket._asdict().items()}
         enter_all(self._records, self._rule, slot, **arrays)
-
-    def _must(self, holds: torch.Tensor, field: str, rule: str) -> None:
-        if not bool(holds.all()):
-            raise BadInput(field, f"market {int((~holds).nonzero()[0])}", rule)
 
     def play_one(
         self, place: int, first: int, mids: np.ndarray, volumes: np.ndarray, *, stop_at_fills: bool
     ) -> int:
         """Plays one market from step `first` on, on a processor, for as many steps as `mids` has rows or up to a step
         in which a participant's order was executed; returns the steps played. Other markets stay where they are."""
-        from lit_router.market.batch.compiled import play
-
         return play(
             self._records,
             self._tables,
@@ -261,8 +251,6 @@ class BatchedMarket:
     ) -> bool:
         """One order in one market, on a processor; see `entering.Ticket`. Returns whether it was stopped by an order of
         its own owner."""
-        from lit_router.market.batch.compiled_entering import enter_at
-
         return enter_at(self._records, self._rule, place, slot, side, lots, price, venue, rests, least, owner)
 
     def cancel(self, slot: int, where: torch.Tensor) -> None:
@@ -288,3 +276,8 @@ class BatchedMarket:
         sides = spread(side)
         limit = market_price(sides) if price is None else spread(price)
         return Ticket(sides, spread(lots), limit, spread(venue), spread(rests), spread(least), spread(owner))
+
+
+def _must(holds: torch.Tensor, field: str, rule: str) -> None:
+    if not bool(holds.all()):
+        raise BadInput(field, f"market {int((~holds).nonzero()[0])}", rule)
