@@ -52,6 +52,7 @@ def market(
         seed=settings.simulation_seed,
         opens_at=opens_at,
         name=run,
+        latency_s=settings.venue_latency_s,
     )
     return Market(
         core,
@@ -68,7 +69,7 @@ def _recorded(settings: Settings, seen_until: datetime | None, run: str) -> Mark
         recording = lobster.read(settings.replay_book)
     else:
         recording = top_of_book.recording(nbbo.read(settings.replay_trades, settings.replay_book))
-    core = RecordedExchange([recording], name=run, latency_s=settings.replay_latency_s)
+    core = RecordedExchange([recording], name=run, latency_s=settings.venue_latency_s)
     starts_at = recording.begins_at + timedelta(seconds=settings.replay_from_s)
     if settings.replay_from_s >= recording.ends_s:
         raise BadInput("replay_from_s", settings.replay_from_s, f"must be below {recording.ends_s:.0f}, the end")

@@ -44,7 +44,7 @@ async def run(
         "SOTTO_SIMULATION_SPEED": str(speed),
         "SOTTO_REPLAY_BOOK": str(book),
         "SOTTO_REPLAY_FROM_S": str(_seconds(begin) - OPEN_S),
-        "SOTTO_REPLAY_LATENCY_S": str(latency_s),
+        "SOTTO_VENUE_LATENCY_S": str(latency_s),
     }
     if trades is not None:
         settings["SOTTO_REPLAY_TRADES"] = str(trades)

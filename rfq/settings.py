@@ -84,6 +84,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     simulation_speed: Annotated[
         float, Meta(ge=1, le=1000, description="Market seconds per second, outside auctions")
     ] = 1.0
+    venue_latency_s: Annotated[
+        float, Meta(ge=0, le=60, description="Market time that orders take to the simulated or recorded venues")
+    ] = 0.01
     instruments: Annotated[Path | None, Meta(description="TOML file of instruments; default: six of our own")] = None
     replay_book: Annotated[
         Path | None, Meta(description="LOBSTER zip, or zip of quotes (NBBO), to play instead of the simulated market")
@@ -92,9 +95,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         None
     )
     replay_from_s: Annotated[float, Meta(ge=0, le=86_400, description="Seconds into the recording to begin at")] = 0.0
-    replay_latency_s: Annotated[float, Meta(ge=0, le=60, description="Time our orders take to the recorded book")] = (
-        0.01
-    )
     simulated_dealers: Annotated[
         bool, Meta(description="Keys for a simulated fleet, and a socket where it sees the market and trades")
     ] = True

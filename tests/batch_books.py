@@ -48,7 +48,7 @@ def play(m: BatchedMarket, steps: int, definition: Definition = "compiled") -> N
         m.advance(steps)
         return
     for _ in range(steps):
-        step(m.state, m.laws, m.rules, int(m.state.step) & 1)
+        step(m.state, m.laws, m.rules)
 
 
 def enter(m: BatchedMarket, slot: int, side: Any, lots: Any, price: Any = None, *, definition: Definition = "compiled",

@@ -16,6 +16,7 @@ import numpy as np
 from lit_router.market.batch.market import BatchedMarket
 from lit_router.market.batch.pools import POOLS, PoolCharacter
 from lit_router.market.batch.rules import CancelAssumption
+from lit_router.market.latency import InFlight
 from lit_router.market.lit_matching import LitMatching, refusal_of_lit
 from lit_router.market.matching_core import Entry, is_ioc
 from lit_router.market.orders import LIT, OrderState, Ticket
@@ -51,13 +52,16 @@ class SimulatedExchange(LitMatching):
         assumption: CancelAssumption = CancelAssumption.RANDOM,
         parameters: BookParameters | None = None,
         conditions: bool = True,
+        latency_s: float = 0.0,
     ) -> None:
         """Each instrument's randomness depends on the seed and its symbol alone, not on what else is listed.
+
+        Everything a participant sends takes effect `latency_s` of market time later, at the step played then.
 
         `parameters` are laid on every instrument (default: the large-tick set); without `conditions` there are no
         regimes, news, clustering or makers.
         """
-        super().__init__(name=name, opens_at=opens_at)
+        super().__init__(name=name, opens_at=opens_at, latency_s=latency_s)
         symbols = [listing.instrument.symbol for listing in listings]
         for symbol in symbols:
             if symbols.count(symbol) > 1:
@@ -91,7 +95,7 @@ class SimulatedExchange(LitMatching):
         """The lit book and the pools, by name."""
         return (LIT, *(character.name for character in self._pools))
 
-    def advance_to(self, market_time: datetime) -> None:
+    def _play_to(self, market_time: datetime) -> None:
         # To the millionth: a time that is a whole number of steps is reached, whatever floats make of it.
         steps = int(self._seconds(market_time) / self._batch.step_s + 1e-6) - self._batch.steps
         if steps > 0:
@@ -109,13 +113,15 @@ class SimulatedExchange(LitMatching):
         self._find(symbol).halted = False
 
     def fork(self, name: str, only: Collection[Symbol] | None = None) -> Self:
-        """An independent twin, with every order but no participant connected, that sees the same anonymous flow.
+        """An independent twin, with every order that has arrived but no participant connected, that sees the same
+        anonymous flow.
 
         `name` begins the fill ids of the twin. What participants do to one is not done to the other. `only` lists
         fewer instruments. What was before is not known to it.
         """
         twin = copy(self)
         twin.name, twin._sinks, twin._over = name, {}, self._over.copy()
+        twin._in_flight = InFlight(self._in_flight.latency_s)
         places = [place for place, symbol in enumerate(self._listed) if only is None or symbol in only]
         symbols = [symbol for symbol in self._listed if only is None or symbol in only]
         twin._batch, twin._owners = self._batch.copy(places), dict(self._owners)

@@ -36,8 +36,8 @@ class LitBook(Protocol):
 class LitMatching(MatchingCore):
     """A core whose instruments each have a lit book."""
 
-    def __init__(self, *, name: str, opens_at: datetime) -> None:
-        super().__init__(name=name, opens_at=opens_at)
+    def __init__(self, *, name: str, opens_at: datetime, latency_s: float = 0.0) -> None:
+        super().__init__(name=name, opens_at=opens_at, latency_s=latency_s)
         self.opens_at = opens_at
 
     @abstractmethod

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
+from lit_router.market.latency import InFlight
 from lit_router.market.orders import (
     Accepted,
     AnyReport,
@@ -45,11 +46,13 @@ class Entry:
 
 class MatchingCore(ABC):
     """Synchronous and single-threaded: whoever steps it also calls it. Reports go to the participant's callback at
-    once, in order; a participant that is not connected loses them and can ask for `status`."""
+    once, in order; a participant that is not connected loses them and can ask for `status`. What participants send
+    takes effect after the venue's latency, in the order in which it was sent."""
 
-    def __init__(self, *, name: str, opens_at: datetime) -> None:
+    def __init__(self, *, name: str, opens_at: datetime, latency_s: float = 0.0) -> None:
         """`name` begins every fill id, so it must differ between runs that share a database."""
         self.name = name
+        self._in_flight = InFlight(latency_s)
         self._now = opens_at
         self._entries: dict[tuple[str, str], Entry] = {}
         self._over: deque[tuple[str, str]] = deque()
@@ -64,13 +67,21 @@ class MatchingCore(ABC):
     @abstractmethod
     def symbols(self) -> tuple[Symbol, ...]: ...
 
-    @abstractmethod
     def advance_to(self, market_time: datetime) -> None:
+        """Plays the market up to `market_time`, with what arrives meanwhile; earlier times change nothing."""
+        for arrives_at, arrive in self._in_flight.due(market_time):
+            self._play_to(arrives_at)
+            arrive()
+        self._play_to(market_time)
+
+    @abstractmethod
+    def _play_to(self, market_time: datetime) -> None:
         """Plays the market up to `market_time`; earlier times change nothing."""
 
     @abstractmethod
     def fork(self, name: str, only: Collection[Symbol] | None = None) -> Self:
-        """An independent twin with every order but no participant: what is done to one is not done to the other.
+        """An independent twin with every order that has arrived but no participant: what is done to one is not done to
+        the other.
 
         `name` begins the fill ids of the twin; `only` lists fewer instruments.
         """
@@ -117,18 +128,30 @@ class MatchingCore(ABC):
         self._sinks[participant] = on_report
 
     def disconnect(self, participant: str, *, cancel: bool) -> None:
-        """Stops reporting; with `cancel`, live orders are pulled first."""
+        """Stops reporting; with `cancel`, live orders are pulled first, those on their way too once they arrive."""
         if cancel:
-            live = [oid for (who, oid), e in self._entries.items() if who == participant and _live(e)]
-            for order_id in live:
-                self.cancel(participant, order_id)
+            self._in_flight.send(self._now, lambda: self._cancel_all(participant))
         self._sinks.pop(participant, None)
 
     def submit(self, participant: str, ticket: Ticket) -> None:
-        """Takes a new order at once. An id seen before is answered with its status and changes nothing."""
+        """Takes a new order. An id seen before is answered with its status and changes nothing."""
+        self._in_flight.send(self._now, lambda: self._submit(participant, ticket))
+
+    def cancel(self, participant: str, order_id: str) -> None:
+        self._in_flight.send(self._now, lambda: self._cancel(participant, order_id))
+
+    def replace(self, participant: str, order_id: str, quantity: Quantity, price: Price | None) -> None:
+        """Changes total quantity and price. A quantity already filled or exceeded cancels what is left."""
+        self._in_flight.send(self._now, lambda: self._replace(participant, order_id, quantity, price))
+
+    def status(self, participant: str, order_id: str) -> None:
+        """Reports the order's executions again, then its state; unknown for an id never seen (or long over)."""
+        self._in_flight.send(self._now, lambda: self._status(participant, order_id))
+
+    def _submit(self, participant: str, ticket: Ticket) -> None:
         key = (participant, ticket.order_id)
         if key in self._entries:
-            self.status(participant, ticket.order_id)
+            self._status(participant, ticket.order_id)
             return
         buys = ticket.side is Side.BUY
         order = OwnOrder(participant, ticket.order_id, buys, ticket.price, ticket.quantity, minimum=ticket.minimum)
@@ -142,7 +165,12 @@ class MatchingCore(ABC):
         self._tell(participant, Accepted(order_id=ticket.order_id, at=self._now, leaves=ticket.quantity))
         self._enter(entry)
 
-    def cancel(self, participant: str, order_id: str) -> None:
+    def _cancel_all(self, participant: str) -> None:
+        live = [oid for (who, oid), e in self._entries.items() if who == participant and _live(e)]
+        for order_id in live:
+            self._cancel(participant, order_id)
+
+    def _cancel(self, participant: str, order_id: str) -> None:
         entry = self._entries.get((participant, order_id))
         if entry is None or not _live(entry):
             self._refuse_change(participant, order_id, entry)
@@ -150,8 +178,7 @@ class MatchingCore(ABC):
         self._pull(entry)
         self._close(entry, OrderState.CANCELLED, "requested")
 
-    def replace(self, participant: str, order_id: str, quantity: Quantity, price: Price | None) -> None:
-        """Changes total quantity and price. A quantity already filled or exceeded cancels what is left."""
+    def _replace(self, participant: str, order_id: str, quantity: Quantity, price: Price | None) -> None:
         entry = self._entries.get((participant, order_id))
         if entry is None or not _live(entry):
             self._refuse_change(participant, order_id, entry)
@@ -171,8 +198,7 @@ class MatchingCore(ABC):
         self._tell(participant, replaced)
         self._change(entry, leaves, price)
 
-    def status(self, participant: str, order_id: str) -> None:
-        """Reports the order's executions again, then its state; unknown for an id never seen (or long over)."""
+    def _status(self, participant: str, order_id: str) -> None:
         entry = self._entries.get((participant, order_id))
         if entry is None:
             self._tell(participant, OrderStatus(order_id=order_id, at=self._now, state=OrderState.UNKNOWN))

@@ -1,11 +1,11 @@
 """An exchange that replays recordings: the same orders and reports as the simulated one, after a declared latency."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
-from datetime import datetime, timedelta
-from heapq import heappop, heappush
+from datetime import datetime
 from typing import Self
 
+from lit_router.market.latency import InFlight
 from lit_router.market.lit_matching import LitMatching, refusal_of_lit
 from lit_router.market.lobster import Recording, instrument_of
 from lit_router.market.matching_core import Entry, is_ioc
@@ -13,7 +13,7 @@ from lit_router.market.orders import LIT, OrderState, Ticket
 from lit_router.market.own_orders import OwnOrder
 from lit_router.market.recorded_book import RecordedBook
 from rfq.domain.errors import BadInput, NotFound
-from rfq.domain.values import Instrument, Price, Quantity, Symbol
+from rfq.domain.values import Instrument, Price, Symbol
 
 HIDDEN = "hidden"
 """The name under which the recorded hidden executions, and off-exchange trades, serve as a dark pool."""
@@ -35,12 +35,9 @@ class RecordedExchange(LitMatching):
             raise BadInput("recordings", sorted(starts), "must begin at the same time")
         if len({recording.symbol for recording in recordings}) != len(recordings):
             raise BadInput("recordings", [recording.symbol for recording in recordings], "must not share a symbol")
-        super().__init__(name=name, opens_at=recordings[0].begins_at)
-        self.latency_s = latency_s
+        super().__init__(name=name, opens_at=recordings[0].begins_at, latency_s=latency_s)
         self._books = {recording.symbol: RecordedBook(recording) for recording in recordings}
         self._instruments = {recording.symbol: instrument_of(recording) for recording in recordings}
-        self._pending: list[tuple[datetime, int, Callable[[], None]]] = []
-        self._sent = 0
 
     def symbols(self) -> tuple[Symbol, ...]:
         return tuple(self._books)
@@ -53,13 +50,6 @@ class RecordedExchange(LitMatching):
 
     def books(self) -> tuple[str, ...]:
         return (LIT, HIDDEN)
-
-    def advance_to(self, market_time: datetime) -> None:
-        while self._pending and self._pending[0][0] <= market_time:
-            due_at, _, arrive = heappop(self._pending)
-            self._play_to(due_at)
-            arrive()
-        self._play_to(market_time)
 
     def _play_to(self, market_time: datetime) -> None:
         until_s, over = self._seconds(market_time), False
@@ -76,33 +66,14 @@ class RecordedExchange(LitMatching):
                     self._pull(entry)
                     self._close(entry, OrderState.EXPIRED, "the recording is over")
 
-    def submit(self, participant: str, ticket: Ticket) -> None:
-        self._later(lambda: LitMatching.submit(self, participant, ticket))
-
-    def cancel(self, participant: str, order_id: str) -> None:
-        self._later(lambda: LitMatching.cancel(self, participant, order_id))
-
-    def replace(self, participant: str, order_id: str, quantity: Quantity, price: Price | None) -> None:
-        self._later(lambda: LitMatching.replace(self, participant, order_id, quantity, price))
-
-    def status(self, participant: str, order_id: str) -> None:
-        """As of now, without latency: an order still on its way is unknown."""
-        LitMatching.status(self, participant, order_id)
-
-    def _later(self, arrive: Callable[[], None]) -> None:
-        if not self.latency_s:
-            arrive()
-            return
-        self._sent += 1
-        heappush(self._pending, (self._now + timedelta(seconds=self.latency_s), self._sent, arrive))
-
     def fork(self, name: str, only: Collection[Symbol] | None = None) -> Self:
         """An independent twin on the same recordings, without participants and without what is still on its way.
 
         `only` lists fewer instruments.
         """
         twin = copy(self)
-        twin.name, twin._sinks, twin._over, twin._pending = name, {}, self._over.copy(), []
+        twin.name, twin._sinks, twin._over = name, {}, self._over.copy()
+        twin._in_flight = InFlight(self._in_flight.latency_s)
         twin._books = {s: book.fork() for s, book in self._books.items() if only is None or s in only}
         resting: dict[tuple[str, str], OwnOrder] = {}
         for book in twin._books.values():

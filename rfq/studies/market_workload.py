@@ -64,7 +64,7 @@ class Load:
             threads=w.threads,
         )
         self._sides = 1 - 2 * (torch.arange(w.markets, device=w.device) % 2)
-        self._looks = self._parity = 0
+        self._looks = 0
 
     def stretch(self, pieces: int = 1) -> int:
         """Plays one, in `pieces` equal calls; returns market-steps."""
@@ -82,8 +82,7 @@ class Load:
             markets.advance(steps)
             return
         for _ in range(steps):
-            step(markets.state, markets.laws, markets.rules, self._parity)
-            self._parity ^= 1
+            step(markets.state, markets.laws, markets.rules)
 
     def _look(self) -> None:
         """Sends an order in every market that has none, every third time in all."""

@@ -45,11 +45,10 @@ def test_all_of_a_market_lies_on_its_device(m: BatchedMarket) -> None:
         assert all(value.device == META for value in values if isinstance(value, torch.Tensor))
 
 
-@pytest.mark.parametrize("parity", [0, 1])
-def test_a_step_keeps_to_its_device_and_shapes(m: BatchedMarket, parity: int) -> None:
+def test_a_step_keeps_to_its_device_and_shapes(m: BatchedMarket) -> None:
     before = shapes(m.state)
     with OneDevice():
-        step(m.state, m.laws, m.rules, parity)
+        step(m.state, m.laws, m.rules)
     assert shapes(m.state) == before
 
 
@@ -111,4 +110,4 @@ def test_the_same_check_refuses_a_wrong_step(m: BatchedMarket, monkeypatch: pyte
     words = draws.words
     monkeypatch.setattr(draws, "words", lambda key, step, slot: words(key, torch.zeros(1, dtype=torch.int64), slot))
     with pytest.raises(RuntimeError), OneDevice():
-        step(m.state, m.laws, m.rules, 0)
+        step(m.state, m.laws, m.rules)

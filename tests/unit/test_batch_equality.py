@@ -10,6 +10,7 @@ from lit_router.market.batch.market import BatchedMarket
 from lit_router.market.batch.rules import CancelAssumption
 from lit_router.market.batch.state import State
 from lit_router.market.batch.step import step
+from lit_router.market.parameters import BookParameters, load
 
 MARKETS, SLOTS = 32, 4
 
@@ -42,10 +43,19 @@ def trade(m: BatchedMarket, t: State, slot: int, g: np.random.Generator) -> None
     entering.enter(t, m.rules, slot, ticket)
 
 
-@pytest.mark.parametrize("cancels", CancelAssumption)
-@pytest.mark.parametrize("conditions", [False, True])
-def test_both_definitions_are_equal_bit_by_bit(conditions: bool, cancels: CancelAssumption) -> None:
-    m = market(REAL, MARKETS, conditions=conditions, cancels=cancels)
+SMALL = load("small_tick")
+"""Events of many sizes, empty cells, and a reference price that follows two of them."""
+
+
+@pytest.mark.parametrize(
+    ("book", "conditions", "cancels"),
+    [(REAL, conditions, cancels) for conditions in (False, True) for cancels in CancelAssumption]
+    + [(SMALL, conditions, CancelAssumption.RANDOM) for conditions in (False, True)],
+)
+def test_both_definitions_are_equal_bit_by_bit(
+    book: BookParameters, conditions: bool, cancels: CancelAssumption
+) -> None:
+    m = market(book, MARKETS, conditions=conditions, cancels=cancels)
     g = np.random.default_rng(10 * conditions + cancels)
     disturb(m, g)
     t, halted = twin(m), 0
@@ -57,7 +67,7 @@ def test_both_definitions_are_equal_bit_by_bit(conditions: bool, cancels: Cancel
                 state.halt[::7] = 9
                 state.pending[::3, 0] = 200
         m.advance(1)
-        step(t, m.laws, m.rules, number & 1)
+        step(t, m.laws, m.rules)
         assert not differing(m.state, t), f"step {number}"
         halted += int((m.state.halt > 0).sum())
     # All that could differ has happened.
@@ -71,8 +81,8 @@ def test_a_quiet_market_goes_through_all_regimes_alike() -> None:
     m.state.regime.copy_(torch.arange(32) % 4)
     m.state.news.copy_(torch.linspace(-2, 2, 32))
     t = twin(m)
-    for number in range(200):
-        step(t, m.laws, m.rules, number & 1)
+    for _ in range(200):
+        step(t, m.laws, m.rules)
     m.advance(200)
     assert not differing(m.state, t)
     assert int((m.state.volume > 0).sum()) > 24

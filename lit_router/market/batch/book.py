@@ -130,10 +130,25 @@ def lots_of(events: torch.Tensor, size: torch.Tensor, mean_lots: torch.Tensor) -
     return ((events * size * mean_lots + OCTAVE // 2) >> 8).clamp(min=1)
 
 
+def first_queues(s: State) -> torch.Tensor:
+    """Lots at the two cells next to the reference price, bid and ask, int32 [B, 2]."""
+    levels = s.queues.shape[1] // 2
+    return s.queues[:, levels - 1 : levels + 1]
+
+
 def arrivals(
-    s: State, laws: Laws, r: Rules, weather: Weather, chances: torch.Tensor, live: torch.Tensor
+    s: State,
+    laws: Laws,
+    r: Rules,
+    weather: Weather,
+    chances: torch.Tensor,
+    live: torch.Tensor,
+    emptied: torch.Tensor,
 ) -> torch.Tensor:
-    """Limit orders and cancels of one step in every cell; returns what was cancelled of what stood there, [B, 2L]."""
+    """Limit orders and cancels of one step in every cell; returns what was cancelled of what stood there, [B, 2L].
+
+    First queues that were `emptied` [B, 2] stay so where the reference price follows an empty first queue; see `laws`.
+    """
     cells = s.queues.shape[1]
     levels = cells // 2
     place = torch.arange(cells, device=s.queues.device)
@@ -147,6 +162,8 @@ def arrivals(
     part = draws.mixed((seed[:, None] + place * draws.CELL) & 0xFFFFFFFF)
     entry = laws.arrivals[(row * SIZES + size) * COLUMNS + (part & 63)]
     found = alias.drawn(entry, (part >> 5) & 0x7FFE) * live[:, None]
+    if r.follow == 1:
+        found[:, levels - 1 : levels + 1] *= ~emptied
     came, went = found >> 4, found & 15
     thick = torch.where(size > r.thin_queue, QUANTILES, 0)
     more = lots_of(came, laws.sizes[thick + draws.bits(part, 20, 6)], mean_lots) * (came > 0)
@@ -158,7 +175,7 @@ def arrivals(
 def imbalance(s: State) -> torch.Tensor:
     """Class of the imbalance at the first cells, 0 (all asks) to IMBALANCES (all bids), int64 [B]."""
     levels = s.queues.shape[1] // 2
-    bids, both = s.queues[:, levels - 1].long(), s.queues[:, levels - 1 : levels + 1].long().sum(1)
+    bids, both = s.queues[:, levels - 1].long(), first_queues(s).long().sum(1)
     return torch.where(both == 0, flow.IMBALANCES // 2, bids * flow.IMBALANCES // both.clamp(min=1))
 
 

@@ -5,13 +5,7 @@ import numpy as np
 
 from lit_router.market.batch import draws, flow, makers, news
 from lit_router.market.batch.compilation import compiled, inlined
-from lit_router.market.batch.laws import (
-    COLUMNS,
-    COUNT_COLUMNS,
-    COUNTS,
-    LEAST_ARRIVALS,
-    OCTAVE,
-)
+from lit_router.market.batch.laws import OCTAVE
 from lit_router.market.parameters import LARGEST, QUANTILES
 
 GOLDEN, FIRST, SECOND = np.uint64(draws.GOLDEN), np.uint64(draws.FIRST), np.uint64(draws.SECOND)
@@ -20,7 +14,6 @@ REFERENCE, MARKET_ORDERS, CONDITIONS = draws.REFERENCE, draws.MARKET_ORDERS, dra
 ARRIVALS, FRESH, SWITCHES, HALTS = draws.ARRIVALS, draws.FRESH, draws.SWITCHES, draws.HALTS
 SIZES = LARGEST + 1
 HALF = 1 << 20
-MIX_1, MIX_2, CELL = np.uint32(draws.MIX_1), np.uint32(draws.MIX_2), np.uint32(draws.CELL)
 SHARE, EASE = makers.SHARE, makers.EASE * OCTAVE
 MOST_LOAD, MOST_FEAR = makers.MOST_LOAD * OCTAVE, makers.MOST_FEAR * OCTAVE
 OTHER_SIDE, NEWS_DRIFT, NEWS_PACE = news.OTHER_SIDE, news.DRIFT, news.PACE
@@ -101,48 +94,6 @@ def conditions_of(m, r, step, out):
     out[5] = int(tilt) + drift
 
 
-@inlined
-def mixed(x):
-    """The murmur3 finalizer on 32 bits: as `draws.mixed`."""
-    x = np.uint32(x)
-    x = np.uint32(np.uint32(x ^ (x >> np.uint32(16))) * MIX_1)
-    x = np.uint32(np.uint32(x ^ (x >> np.uint32(13))) * MIX_2)
-    return np.uint32(x ^ (x >> np.uint32(16)))
-
-
-@compiled
-def found_arrivals(queues, table, seed, rows, inverse, parts, found):
-    """What comes to and goes from every cell: one branchless loop, so that it becomes vector instructions."""
-    for cell in range(len(queues)):
-        part = mixed(np.uint32(seed) + np.uint32(cell) * CELL)
-        size = size_of(queues[cell], inverse)
-        entry = table[(rows[cell] + size) * COLUMNS + np.int32(part & np.uint32(63))]
-        uniform = np.int32((part >> np.uint32(5)) & np.uint32(0x7FFE))
-        parts[cell] = part
-        found[cell] = (entry >> 8 if uniform < entry >> 16 else entry) & 0xFF
-
-
-@inlined
-def apply_arrivals(m, sizes, thin_queue, mean_lots, inverse, parts, found, cut):
-    """Lets the found arrivals and cancels happen. `cut` gets the lots cancelled from what stood there."""
-    events = 0
-    for cell in range(len(m.queues)):
-        cut[cell] = 0
-        if found[cell]:
-            came, went, part, lots = found[cell] >> 4, found[cell] & 15, np.int64(parts[cell]), m.queues[cell]
-            events += came + went
-            thick = QUANTILES if size_of(lots, inverse) > thin_queue else 0
-            left = lots
-            if came:
-                left += lots_of(came, sizes[thick + ((part >> 20) & 63)], mean_lots)
-            if went:
-                gone = lots_of(went, sizes[2 * QUANTILES + thick + (part >> 26)], mean_lots)
-                cut[cell] = min(gone, lots)
-                left = max(0, left - gone)
-            m.queues[cell] = left
-    return events
-
-
 @compiled
 def best_of(m, buys):
     """How many cells are empty before the best anonymous bid (`buys`) or ask; L if all are."""
@@ -151,33 +102,6 @@ def best_of(m, buys):
         if m.queues[levels - 1 - level if buys else levels + level] > 0:
             return level
     return levels
-
-
-@compiled
-def market_order(m, laws, r, part, buys, inverse, mean_lots, pace, tilt, favour, out):
-    """Draws the market orders that hit one side (`buys`: bids are hit); `out` gets their number and lots."""
-    levels = len(m.queues) // 2
-    out[0], out[1] = 0, 0
-    level = best_of(m, buys)
-    if level == levels:
-        return
-    cell = levels - 1 - level if buys else levels + level
-    size = size_of(m.queues[cell], inverse)
-    log = laws.market_logs[level * SIZES + size] + pace + tilt
-    if r.conditions:
-        log += r.tactical[favour]
-    if log < LEAST_ARRIVALS * OCTAVE:
-        return
-    above = log - LEAST_ARRIVALS * OCTAVE
-    row = above >> 7
-    if ((part >> 25) & 0x7F) << 1 < laws.between[above & 127]:
-        row += 1
-    entry = laws.counts[min(row, COUNTS - 1) * COUNT_COLUMNS + (part & 31)]
-    many = outcome(entry, ((part >> 5) & 0x3FFF) << 1)
-    if many:
-        thick = QUANTILES if size > r.thin_queue else 0
-        out[0] = many
-        out[1] = lots_of(many, laws.sizes[4 * QUANTILES + thick + ((part >> 19) & 63)], mean_lots)
 
 
 @compiled

@@ -1,10 +1,11 @@
 """Dark pools on a processor: `dark.py` is the definition, a test holds them equal; see `pools`."""
 
 from lit_router.market.batch import draws
-from lit_router.market.batch.compilation import compiled
+from lit_router.market.batch.compilation import compiled, inlined
 from lit_router.market.batch.compiled_book import word
 from lit_router.market.batch.compiled_orders import deal, in_order
 from lit_router.market.batch.flow import IMBALANCES
+from lit_router.market.batch.pools import BOOK_LEAN
 from lit_router.market.batch.rules import LEAN_STEP, LEANS
 from lit_router.market.parameters import QUANTILES
 
@@ -24,19 +25,30 @@ def lean_of_best(m):
     return IMBALANCES // 2 if bids + asks == 0 else bids * IMBALANCES // (bids + asks)
 
 
+@inlined
+def all_pools(m, r, step, pace, latent, twice_mid, order):
+    """A step of every pool. In most nothing is hidden, and 16 bits of the chance tell that nothing comes."""
+    coarse = word(m.key, step, POOLS)
+    for pool in range(r.pools):
+        log = r.pool_logs[pool] + pace - m.log_pace
+        chance = r.powers[log & 0xFF] >> min(62, max(0, -(log >> 8)))
+        begins = ((coarse >> (16 * pool)) & 0xFFFF) << 24
+        if begins < chance or twice_mid >= 0 or m.hidden[pool, 0] != 0 or m.hidden[pool, 1] != 0:
+            pool_step(m, r, step, pool, begins, chance, latent, twice_mid, order)
+
+
 @compiled
-def pool_step(m, r, step, pool, pace, latent, twice_mid, order):
+def pool_step(m, r, step, pool, begins, chance, latent, twice_mid, order):
     """Hidden interest arrives in one pool, meets resting orders at the mid, and fades. `twice_mid` -1: no mid."""
-    first = word(m.key, step, POOLS + 2 * pool)
-    second = word(m.key, step, POOLS + 2 * pool + 1)
+    first = word(m.key, step, POOLS + 2 * pool + 1)
+    second = word(m.key, step, POOLS + 2 * pool + 2)
     for side in range(2):
         if m.hidden[pool, side] and ((second >> (21 * side)) & 0x1FFFFF) < r.pool_fade[pool]:
             m.hidden[pool, side] = 0
-    log = r.pool_logs[pool] + pace - m.log_pace
-    uniform = (first & 0x3FFFF) << 22 | (second >> 42) & 0x3FFFFF
     came, side = 0, 0
-    if uniform < r.powers[log & 0xFF] >> min(62, max(0, -(log >> 8))):
-        lean = max(0, min(LEANS, latent // LEAN_STEP + LEANS // 2))
+    if (begins | (first & 3) << 22 | (second >> 42) & 0x3FFFFF) < chance:
+        favour = latent + (lean_of_best(m) - IMBALANCES // 2) * BOOK_LEAN
+        lean = max(0, min(LEANS, favour // LEAN_STEP + LEANS // 2))
         side = 0 if ((first >> 25) & 0x1FFFFF) < r.pool_lean[pool, lean] else 1
         came = max(1, int(r.pool_sizes[pool, (first >> 19) & (QUANTILES - 1)] * m.day_lots))
         m.hidden[pool, side] += came

@@ -46,15 +46,19 @@ def print_trade(m, lots, price):
     m.last_lots = lots
 
 
-@compiled
+@inlined
 def cell_in_view(m, k):
-    """Cell of order `k`'s price, if it is in view and exactly on a cell of the order's own side; else -1."""
-    levels = len(m.queues) // 2
-    away = m.price[k] - m.first_bid
-    cell = away // m.grid + levels - 1
-    if away % m.grid or cell < 0 or cell >= 2 * levels or (cell < levels) != (m.side[k] > 0):
-        return -1
-    return cell
+    """Cell of order `k`'s price, if it is in view and exactly on a cell of the order's own side; else -1. Without a
+    division: most orders are near the best."""
+    levels, buys = len(m.queues) // 2, m.side[k] > 0
+    away = m.first_bid - m.price[k] if buys else m.price[k] - m.first_bid - m.grid
+    for level in range(levels):
+        if away <= 0:
+            if away < 0:
+                return -1
+            return levels - 1 - level if buys else levels + level
+        away -= m.grid
+    return -1
 
 
 @compiled
@@ -186,17 +190,17 @@ def sweep(m, bids, lots, limit, given):
 
 
 @compiled
-def settle_places(m, r, step, cut):
+def settle_places(m, r, step, desk, cut):
     """After arrivals and cancels: who of the participants' orders moved up in its queue, under the assumption made."""
     for k in range(len(m.side)):
-        if m.side[k] == 0 or m.venue[k] != 0:
+        if m.side[k] == 0 or m.venue[k] != 0 or m.ahead[k] == 0:
             continue
         cell = cell_in_view(m, k)
         if cell < 0:
             continue
-        # `cut` lots went from a queue of `stood`, of which `ahead` were in front of the order.
-        gone, ahead = cut[cell], m.ahead[k]
-        if gone and ahead:
+        # So many lots (on the desk from `cut` on) went from a queue of `stood`, of which `ahead` were in front of it.
+        gone, ahead = desk[cut + cell], m.ahead[k]
+        if gone:
             stood = max(gone, shown(m, cell) + gone)
             ahead = min(ahead, stood)
             draw = (word(m.key, step, QUEUE_PLACES + k // 2) >> (32 * (k % 2))) & 0x7FFFFFFF
@@ -205,7 +209,7 @@ def settle_places(m, r, step, cut):
             ahead -= min(ahead, gone) if in_front else max(0, gone - behind)
         m.ahead[k] = ahead
     # An earlier order at the price stays in front of a later one.
-    for k in range(len(m.side)):
+    for k in range(len(m.side) if len(m.side) > 1 else 0):
         if m.side[k] == 0 or m.venue[k] != 0 or cell_in_view(m, k) < 0:
             continue
         for other in range(len(m.side)):
@@ -219,11 +223,12 @@ def clamp_ahead(m):
     """Nobody stands behind more than is displayed at the price, once the price is in view."""
     levels = len(m.queues) // 2
     for k in range(len(m.side)):
-        if m.side[k] == 0 or m.venue[k] != 0:
+        if m.side[k] == 0 or m.venue[k] != 0 or m.ahead[k] == 0:
             continue
-        cell = (m.price[k] - m.first_bid) // m.grid + levels - 1
-        if cell >= 0 and cell < 2 * levels:
-            m.ahead[k] = min(m.ahead[k], shown(m, cell)) if cell_in_view(m, k) >= 0 else 0
+        away = m.price[k] - m.first_bid
+        if away >= (1 - levels) * m.grid and away < (levels + 1) * m.grid:
+            cell = cell_in_view(m, k)
+            m.ahead[k] = min(m.ahead[k], shown(m, cell)) if cell >= 0 else 0
 
 
 @compiled
@@ -250,8 +255,14 @@ def in_order(m, by_price, order):
 
 @compiled
 def cross(m, order):
-    """The book came to participants' prices: resting orders trade with the displayed queues they now meet."""
-    levels = len(m.queues) // 2
+    """The book came to participants' prices: resting orders trade with the displayed queues they now meet. Returns
+    whether any did."""
+    levels, meets, done = len(m.queues) // 2, False, False
+    for k in range(len(m.side)):
+        away = m.price[k] - m.first_bid
+        meets |= m.venue[k] == 0 and (away > 0 if m.side[k] > 0 else m.side[k] < 0 and away < m.grid)
+    if not meets:
+        return False
     for place in range(in_order(m, True, order)):
         k = order[place]
         if m.venue[k] != 0:
@@ -269,12 +280,20 @@ def cross(m, order):
         if got:
             print_trade(m, got, price)
             deal(m, k, got, 2 * price)
+            done = True
+    return done
+
+
+@inlined
+def press_gain(r):
+    """Of lots in a step on lots a second, smoothed."""
+    return (1.0 - r.pressed_decay) / r.step_s
 
 
 @compiled
-def press(m, r):
-    """Participants' executions move the book: see `impact`. Returns the cells it moved."""
-    m.pressed = m.pressed * r.pressed_decay + m.net * ((1.0 - r.pressed_decay) / r.step_s)
+def press(m, r, gain):
+    """Participants' executions move the book: see `impact`; `gain` is press_gain."""
+    m.pressed = m.pressed * r.pressed_decay + m.net * gain
     m.net = 0
     size = np.rint(math.sqrt(abs(m.pressed)) * FRACTION) / FRACTION * m.impact_unit
     push = size if m.pressed >= 0.0 else -size
@@ -295,7 +314,6 @@ def press(m, r):
         m.first_bid += moved * m.grid
         shift_cells(m.taken, moved)
         m.taken[levels - 1 if moved > 0 else levels] = 0
-    return moved
 
 
 @compiled

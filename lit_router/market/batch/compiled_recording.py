@@ -8,21 +8,31 @@ in it.
 import numpy as np
 
 from lit_router.market.batch.compilation import compiled, inlined
-from lit_router.market.batch.compiled import anonymous_best, market_orders, remember, rows_of
+from lit_router.market.batch.compiled import remember
+from lit_router.market.batch.compiled_arrivals import (
+    find_arrivals,
+    keep_empty,
+    lanes_of,
+    new_desk,
+    part_of,
+    set_rows,
+    set_sizes,
+    side_rows,
+    size_arrivals,
+)
 from lit_router.market.batch.compiled_book import (
     ARRIVALS,
+    MARKET_ORDERS,
     REFERENCE,
-    apply_arrivals,
     conditions_of,
     follow,
-    found_arrivals,
     lots_of,
+    outcome,
     shift_cells,
     size_of,
-    walk,
     word,
 )
-from lit_router.market.batch.compiled_orders import print_trade
+from lit_router.market.batch.compiled_hits import hit_side, how_many, imbalance, lots_hit
 from lit_router.market.parameters import QUANTILES
 from lit_router.market.stream import CANCEL, LIMIT, MARKET
 
@@ -44,48 +54,51 @@ def listen(m, laws, r, first, steps, gaps_s, every, shelves, rng, log, bids, ask
     [cells, ticks of a cell] are empty.
     """
     cells = len(m.queues)
-    rows, changes, parts = np.zeros(cells, np.int32), np.zeros(cells, np.int32), np.zeros(cells, np.uint32)
-    cut, stood = np.zeros(cells, np.int64), np.zeros(cells, np.int32)
-    state, found, sides = np.zeros(6, np.int64), np.zeros(2, np.int64), np.zeros((2, 2), np.int64)
-    kinds, places, sizes = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    mean_lots, inverse = np.int64(m.mean_lots), np.float32(1.0 / m.mean_lots)
+    levels, desk, weather = cells // 2, new_desk(cells), np.zeros(6, np.int64)
+    stood, changes, nobody = np.zeros(cells, np.int32), np.zeros(cells, np.int32), np.zeros(0, np.int64)
+    mean_lots, inverse = np.int32(m.mean_lots), np.float32(1.0 / m.mean_lots)
     many, counted = 0, 0
     stack(m, laws, shelves, rng)
     sample(m, shelves, bids[0], asks[0])
     for i in range(steps):
         step = first + i
-        conditions_of(m, r, step, state)
+        conditions_of(m, r, step, weather)
         if m.halt > 0:
             m.halt -= 1
         else:
-            chances = word(m.key, step, REFERENCE)
-            rows_of(laws, chances, state, rows)
-            begun = many
-            for phase in range(2):
-                if phase == step & 1:
-                    stood[:] = m.queues
-                    seed = word(m.key, step, ARRIVALS) & 0xFFFFFFFF
-                    found_arrivals(m.queues, laws.arrivals, seed, rows, inverse, parts, changes)
-                    counted += apply_arrivals(m, laws.sizes, r.thin_queue, mean_lots, inverse, parts, changes, cut)
-                    kinds, places, sizes = arrived(m, laws, r, mean_lots, inverse, stood, parts, changes, rng)
-                else:
-                    market_orders(m, laws, r, step, inverse, mean_lots, state, found, sides)
-                    counted += sides[0, 0] + sides[1, 0]
-                    kinds, places, sizes = executed(m, sides, rng)
-                while many + len(kinds) > len(log):
-                    log = doubled(log)
-                for k in range(len(kinds)):
-                    many = happen(m, shelves, kinds[k], places[k], sizes[k], rng, log, many)
+            chances, drawn = word(m.key, step, REFERENCE), word(m.key, step, MARKET_ORDERS)
+            bid_row, ask_row = side_rows(laws, chances, weather)
+            set_rows(desk, levels, bid_row, ask_row)
+            set_sizes(m, desk, False, mean_lots, inverse)
+            begun, first_bid, first_ask, lean = many, m.queues[levels - 1], m.queues[levels], imbalance(m)
+            sells = how_many(m, laws, r, drawn, True, desk, weather[0] + weather[4], lean)
+            buys = how_many(m, laws, r, drawn, False, desk, weather[0] + weather[3], lean)
+            sold = lots_hit(m, laws, r, True, sells, drawn, desk, mean_lots)
+            bought = lots_hit(m, laws, r, False, buys, drawn, desk, mean_lots)
+            sold, bought = hit_side(m, True, sold, False, nobody), hit_side(m, False, bought, False, nobody)
+            kinds, places, sizes = executed(sells, sold, buys, bought, rng)
+            log, many = all_happen(m, shelves, kinds, places, sizes, rng, log, many)
+            stood[:] = m.queues
+            set_sizes(m, desk, False, mean_lots, inverse)
+            seed = np.uint32(word(m.key, step, ARRIVALS) & 0xFFFFFFFF)
+            find_arrivals(m, laws.arrivals, seed, desk)
+            if r.follow == 1:
+                keep_empty(m, desk, first_bid, first_ask)
+            for cell in range(cells):
+                changes[cell] = outcome(desk[2 * lanes_of(cells) + cell], desk[3 * lanes_of(cells) + cell])
+            counted += size_arrivals(m, laws.sizes, r.thin_queue, mean_lots, inverse, seed, desk) + sells + buys
+            kinds, places, sizes = arrived(m, laws, r, mean_lots, inverse, stood, seed, changes, rng)
+            log, many = all_happen(m, shelves, kinds, places, sizes, rng, log, many)
             set_times(log, begun, many, i * r.step_s, r.step_s, gaps_s, rng)
             travelled = m.tilt
-            moved = follow(m, laws, r, step, mean_lots, chances, state)
+            moved = follow(m, laws, r, step, mean_lots, chances, weather)
             if moved:
                 for _ in range(abs(moved)):
                     for tick in range(shelves.shape[1]):
                         shift_cells(shelves[:, tick], moved)
                     shelves[cells // 2 - 1 if moved > 0 else cells // 2] = 0
                 stack(m, laws, shelves, rng)
-            remember(m, r, sides, m.tilt - travelled + 2 * moved)
+            remember(m, r, sells - buys, m.tilt - travelled + 2 * moved)
         if (i + 1) % every == 0:
             sample(m, shelves, bids[(i + 1) // every], asks[(i + 1) // every])
     return log, many, counted
@@ -106,7 +119,7 @@ def shuffle(order, rng):
 
 
 @compiled
-def arrived(m, laws, r, mean_lots, inverse, stood, parts, changes, rng):
+def arrived(m, laws, r, mean_lots, inverse, stood, seed, changes, rng):
     """The limit orders and cancels that made the queues that `stood` what they are now: kinds, cells, lots. Cells come
     in any order; in each, orders come before cancels, as in the law they were drawn from."""
     count = 0
@@ -126,7 +139,7 @@ def arrived(m, laws, r, mean_lots, inverse, stood, parts, changes, rng):
         more = 0
         if came:
             thick = QUANTILES if size_of(stood[cell], inverse) > r.thin_queue else 0
-            more = lots_of(came, laws.sizes[thick + ((np.int64(parts[cell]) >> 20) & 63)], mean_lots)
+            more = lots_of(came, laws.sizes[thick + ((np.int64(part_of(seed, cell)) >> 20) & 63)], mean_lots)
         nth = past[cell]
         past[cell] += 1
         if nth < came:
@@ -137,23 +150,17 @@ def arrived(m, laws, r, mean_lots, inverse, stood, parts, changes, rng):
 
 
 @compiled
-def executed(m, sides, rng):
-    """Lets the step's market orders walk the book, and lists them, those of both sides in any order: kinds, sides (0:
-    bids), lots."""
-    count = sides[0, 0] + sides[1, 0]
+def executed(sells, sold, buys, bought, rng):
+    """The step's market orders, those of both sides in any order, and the lots they got: kinds, sides (0: bids), lots.
+    """
+    count = sells + buys
     places, sizes = np.empty(count, np.int64), np.empty(count, np.int64)
-    places[: sides[0, 0]], places[sides[0, 0] :] = 0, 1
+    places[:sells], places[sells:] = 0, 1
     shuffle(places, rng)
-    done, past = np.zeros(2, np.int64), np.zeros(2, np.int64)
-    for side in range(2):
-        if sides[side, 1]:
-            price = anonymous_best(m, side == 0)
-            done[side] = walk(m, side == 0, sides[side, 1])
-            if done[side]:
-                print_trade(m, done[side], price)
+    past = np.zeros(2, np.int64)
     for k in range(count):
         side = places[k]
-        sizes[k] = share_of(done[side], past[side], sides[side, 0])
+        sizes[k] = share_of(sold, past[side], sells) if side == 0 else share_of(bought, past[side], buys)
         past[side] += 1
     return np.full(count, MARKET, np.int64), places, sizes
 
@@ -236,6 +243,16 @@ def happen(m, shelves, kind, place, lots, rng, log, many):
     log[many].ticks, log[many].rank = away, -1 if away < 0 else min(rank, FURTHEST)
     log[many].mid = twice_mid(m, shelves)
     return many + 1
+
+
+@compiled
+def all_happen(m, shelves, kinds, places, sizes, rng, log, many):
+    """All of these happen, one after the other; returns the log, longer if it was full, and how many there are."""
+    while many + len(kinds) > len(log):
+        log = doubled(log)
+    for k in range(len(kinds)):
+        many = happen(m, shelves, kinds[k], places[k], sizes[k], rng, log, many)
+    return log, many
 
 
 @compiled

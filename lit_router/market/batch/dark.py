@@ -1,4 +1,4 @@
-"""Dark pools as tensor operations: the definition of what `compiled_orders.py` does on a processor; see `pools`."""
+"""Dark pools as tensor operations: the definition of what `compiled_dark.py` does on a processor; see `pools`."""
 
 import torch
 
@@ -15,16 +15,17 @@ def pool_step(
     s: State, r: Rules, pool: int, weather: Weather, twice_mid: torch.Tensor, live: torch.Tensor
 ) -> None:
     """Hidden interest arrives in one pool, meets resting orders at the mid, and fades. `twice_mid` -1: no mid."""
-    first = draws.words(s.key, s.step, draws.POOLS + 2 * pool)
-    second = draws.words(s.key, s.step, draws.POOLS + 2 * pool + 1)
+    coarse = draws.bits(draws.words(s.key, s.step, draws.POOLS), 16 * pool, 16)
+    first = draws.words(s.key, s.step, draws.POOLS + 2 * pool + 1)
+    second = draws.words(s.key, s.step, draws.POOLS + 2 * pool + 2)
     sides = torch.arange(2, device=first.device)
     fades = draws.bits(second[:, None], 21 * sides, 21) < r.pool_fade[pool]
     hidden = s.hidden[:, pool].long() * ~(fades & live[:, None])
     # A market's own pace is in its day's volume already, and so in the sizes.
     log = r.pool_logs[pool] + weather.pace - s.log_pace
-    # Arrivals are rare: one a step at most, with a chance of 40 bits.
+    # Arrivals are rare: one a step at most, with a chance of 40 bits, of which the first 16 nearly always tell.
     octave = torch.div(log, OCTAVE, rounding_mode="floor").clamp(-62, 0)
-    uniform = draws.bits(first, 0, 18) << 22 | draws.bits(second, 42, 22)
+    uniform = coarse << 24 | draws.bits(first, 0, 2) << 22 | draws.bits(second, 42, 22)
     arrives = live & (uniform < r.powers[log % OCTAVE] >> -octave)
     favour = weather.tilt + (lean_of_best(s) - flow.IMBALANCES // 2) * BOOK_LEAN
     lean = (torch.div(favour, LEAN_STEP, rounding_mode="floor") + LEANS // 2).clamp(0, LEANS)

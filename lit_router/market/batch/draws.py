@@ -15,7 +15,8 @@ SLOTS = 128
 REFERENCE, MARKET_ORDERS, CONDITIONS, SWITCHES, FADES, DEALERS, HALTS, ARRIVALS = 0, 1, 2, 3, 5, 6, 7, 8
 """Slots of 64-bit words. Switches take two."""
 FRESH, POOLS, QUEUE_PLACES = 40, 80, 96
-"""Redrawn queues: a word for three cells. Pools: two words each. Places of cancels: a word for two orders."""
+"""Redrawn queues: a word for three cells. Pools: a word for all, then two each. Places of cancels: a word for two
+orders."""
 MOST_ORDERS = 2 * (SLOTS - QUEUE_PLACES)
 """Order slots that there are draws for."""
 MIX_1, MIX_2, CELL = 0x85EBCA6B, 0xC2B2AE35, 0x9E3779B9

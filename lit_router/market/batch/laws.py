@@ -3,7 +3,7 @@
 While the reference price stands still, a queue of the queue-reactive model is a birth-death chain of its own. So a step
 need not be leapt over with frozen rates: the joint law of (arrivals, cancels) over the whole step is worked out exactly
 for every level, size, pace and strain, and drawing from it is one look-up. Market orders, which are few, are drawn
-beside it (which of both comes first alternates from step to step, so that the error is of second order).
+before it.
 
 Logarithms are kept as whole numbers, OCTAVE to a factor of two: sums of them are exact, so that a step gives the same
 result on every device.
@@ -97,7 +97,8 @@ def _classes(law: SizeLaw | None) -> list[list[float]]:
 
 def _entries(limit: Floats, cancel: Floats, pace_s: float, parameters: BookParameters) -> np.ndarray:
     """Alias entries of (arrivals, cancels) over a step, one row for each level and queue size."""
-    # The first queue, once empty, stays so until the step ends: the reference price must get its chance to follow.
+    # The first queue, once it emptied or came to be, stays so until the step ends: the reference price must get its
+    # chance to follow.
     stops = np.zeros(len(limit), np.bool_)
     stops[0] = parameters.follow == 1
     joint = _joint(limit * pace_s, cancel * pace_s, stops)
@@ -131,7 +132,7 @@ def _joint(limit: np.ndarray, cancel: np.ndarray, stops: np.ndarray) -> np.ndarr
                         there = min(size + came - went, sizes - 1)
                         up = limit[level, there] / top if came < MOST - 1 else 0.0
                         down = cancel[level, there] / top if went < MOST - 1 and there > 0 else 0.0
-                        if stops[level] and there == 0 and size > 0:
+                        if stops[level] and (there == 0) != (size == 0):
                             up = down = 0.0
                         after[came, went] += mass * (1.0 - up - down)
                         if up > 0.0:

@@ -74,7 +74,6 @@ class BatchedMarket:
         characters = Character(mean_lots=parameters.mean_lots) if characters is None else characters
         each = [characters] * count if isinstance(characters, Character) else list(characters)
         shape = (count, parameters.levels, orders)
-        self._parity = 0
         if self._cpu:
             self._hold(recorded(*shape), 0)
         else:
@@ -183,8 +182,7 @@ class BatchedMarket:
         """Plays every market for `steps` steps."""
         if not self._cpu:
             for _ in range(steps):
-                step(self.state, self.laws, self.rules, self._parity)
-                self._parity ^= 1
+                step(self.state, self.laws, self.rules)
             return
         self._play(steps, self._none, self._none)
 

@@ -8,26 +8,24 @@ from lit_router.market.batch.rules import Rules
 from lit_router.market.batch.state import State
 
 
-def step(s: State, laws: Laws, r: Rules, parity: int) -> None:
-    """Plays one step in place. `parity` is the step's number modulo 2, known to the host. Never reads a value back."""
+def step(s: State, laws: Laws, r: Rules) -> None:
+    """Plays one step in place. Never reads a value back."""
     weather = book.conditions(s, r)
     live = s.halt == 0
     s.halt.sub_((~live).to(torch.int32))
     chances = draws.words(s.key, s.step, draws.REFERENCE)
-    hits = torch.zeros_like(s.key)
-    for phase in range(2):
-        if phase == parity:
-            cut = book.arrivals(s, laws, r, weather, chances, live)
-            orders.settle_places(s, r, cut)
-        else:
-            lean = book.imbalance(s)
-            drawn = [book.market_orders(s, laws, r, weather, lean, bids) for bids in (True, False)]
-            for bids, (_, lots) in zip((True, False), drawn, strict=True):
-                lots = lots * live
-                price = orders.anonymous_best(s, bids)
-                got = orders.hit(s, bids, lots)
-                orders.print_trade(s, torch.maximum(book.walk(s, bids, lots), got), price)
-            hits = drawn[0][0] - drawn[1][0]
+    # Market orders first: a queue that they empty is empty when the step ends, and the reference price may follow.
+    lean, stood = book.imbalance(s), book.first_queues(s) > 0
+    drawn = [book.market_orders(s, laws, r, weather, lean, bids) for bids in (True, False)]
+    for bids, (_, lots) in zip((True, False), drawn, strict=True):
+        lots = lots * live
+        price = orders.anonymous_best(s, bids)
+        got = orders.hit(s, bids, lots)
+        orders.print_trade(s, torch.maximum(book.walk(s, bids, lots), got), price)
+    hits = drawn[0][0] - drawn[1][0]
+    emptied = stood & (book.first_queues(s) == 0)
+    cut = book.arrivals(s, laws, r, weather, chances, live, emptied)
+    orders.settle_places(s, r, cut)
     travelled = s.tilt.long()
     moved = book.follow(s, laws, r, weather, chances, live)
     travelled = s.tilt - travelled + 2 * moved
