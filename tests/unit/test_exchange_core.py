@@ -22,7 +22,7 @@ from lit_router.market.orders import (
     Replaced,
     Ticket,
 )
-from rfq.domain.errors import NotFound
+from rfq.domain.errors import BadInput, NotFound
 from rfq.domain.order import TimeInForce
 from rfq.domain.values import Instrument, Price, Quantity, Side, Symbol, TickBand
 
@@ -41,9 +41,11 @@ def instrument(symbol: Symbol = ACME) -> Instrument:
     )
 
 
-def exchange(seed: int = 7, pools: tuple[PoolCharacter, ...] = (CALM, STREAM)) -> SimulatedExchange:
+def exchange(
+    seed: int = 7, pools: tuple[PoolCharacter, ...] = (CALM, STREAM), latency_s: float = 0.0
+) -> SimulatedExchange:
     listings = [Listing(instrument(), Price(20_000)), Listing(instrument(Symbol("OTHER")), Price(8_000))]
-    made = SimulatedExchange(listings, seed=seed, opens_at=OPENS, name="X1", pools=pools)
+    made = SimulatedExchange(listings, seed=seed, opens_at=OPENS, name="X1", pools=pools, latency_s=latency_s)
     made.advance_to(at(60))
     return made
 
@@ -327,3 +329,45 @@ def test_disconnect_can_pull_live_orders(sim: SimulatedExchange) -> None:
     shown = dict(sim.depth(ACME).bids)[price]
     sim.disconnect("desk", cancel=True)
     assert dict(sim.depth(ACME).bids)[price] == shown - 100
+
+
+def test_what_is_sent_arrives_after_the_latency_in_the_order_in_which_it_was_sent() -> None:
+    core = exchange(latency_s=2.0)
+    reports, bid = listen(core), core.depth(ACME).bids[0][0]
+    core.submit("desk", order("a", Side.BUY, 10, bid - 20))
+    core.status("desk", "a")
+    core.cancel("desk", "a")
+    core.advance_to(at(61.9))
+    assert reports == []
+    core.advance_to(at(70))
+    assert [type(report) for report in reports] == [Accepted, OrderStatus, Cancelled]
+    assert {report.at for report in reports} == {at(62)}
+
+
+def test_an_order_on_its_way_when_its_sender_disconnects_is_pulled_as_well() -> None:
+    core = exchange(latency_s=2.0)
+    listen(core)
+    core.submit("desk", order("a", Side.BUY, 10, core.depth(ACME).bids[0][0] - 20))
+    core.disconnect("desk", cancel=True)
+    core.advance_to(at(70))
+    reports = listen(core)
+    core.status("desk", "a")
+    core.advance_to(at(80))
+    assert [report.state for report in reports if isinstance(report, OrderStatus)] == [OrderState.CANCELLED]
+
+
+def test_with_latency_an_order_is_executed_as_if_it_had_been_sent_so_much_later() -> None:
+    told = []
+    for core, sent_at in ((exchange(latency_s=5.0), 60), (exchange(), 65)):
+        reports = listen(core)
+        core.advance_to(at(sent_at))
+        core.submit("desk", order("a", Side.BUY, 3_000, None, tif=TimeInForce.IOC))
+        core.advance_to(at(90))
+        told.append(reports)
+    assert told[0] == told[1] and len(told[0]) > 1
+
+
+@pytest.mark.parametrize("latency_s", [-0.1, float("nan"), float("inf")])
+def test_a_latency_is_a_time(latency_s: float) -> None:
+    with pytest.raises(BadInput, match="latency_s"):
+        exchange(latency_s=latency_s)
