@@ -45,13 +45,13 @@ def mean_lots(book: BookParameters) -> int:
 
 
 def batched(book: BookParameters, pace: float, strain: float) -> BatchedMarket:
-    """Markets of the plain book at constant pace and strain, with room for two orders."""
+    """Markets of the plain book at constant pace and strain, with room for four orders."""
     markets = BatchedMarket(
         book,
         range(SEED, SEED + MARKETS),
         characters=Character(mean_lots=mean_lots(book), pace=pace),
         conditions=strain != 0,
-        orders=2,
+        orders=4,
         pool_characters=(),
     )
     if strain:

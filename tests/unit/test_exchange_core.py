@@ -371,3 +371,24 @@ def test_with_latency_an_order_is_executed_as_if_it_had_been_sent_so_much_later(
 def test_a_latency_is_a_time(latency_s: float) -> None:
     with pytest.raises(BadInput, match="latency_s"):
         exchange(latency_s=latency_s)
+
+
+@pytest.mark.parametrize("seller", ["desk", "dealer"])
+def test_who_sweeps_what_is_in_view_meets_the_order_displayed_beyond_it(sim: SimulatedExchange, seller: str) -> None:
+    """It trades with another's, and stops at its own: the book is never locked."""
+    asks = sim.depth(ACME).asks
+    beyond = asks[-1][0] + 20
+    reports, sellers = listen(sim), listen(sim, "dealer")
+    sim.submit(seller, order("s", Side.SELL, 7, beyond))
+    all_of_it = sum(lots for _, lots in sim._listed[ACME].depth(False, 100))
+    sim.submit("desk", order("b", Side.BUY, all_of_it + 50, beyond))
+    bought = [fill for fill in executed(reports) if fill.order_id == "b"]
+    depth = sim.depth(ACME)
+    if seller == "desk":
+        assert sum(fill.quantity for fill in bought) == all_of_it - 7
+        assert isinstance(reports[-1], Cancelled) and "itself" in reports[-1].reason
+        assert depth.asks == ((beyond, 7),)
+    else:
+        assert sum(fill.quantity for fill in bought) == all_of_it and bought[-1].price == beyond
+        assert [fill.quantity for fill in executed(sellers)] == [7]
+        assert depth.bids[0] == (beyond, 50) and not depth.asks

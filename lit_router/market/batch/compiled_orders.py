@@ -62,8 +62,9 @@ def cell_in_view(m, k):
 
 
 @compiled
-def before(m, k):
-    """Lots that whoever walks the book must take before order `k`: better prices, then what is ahead at its own."""
+def before(m, k, displayed):
+    """Lots that whoever walks the book must take before order `k`: better prices, then what is ahead at its own. With
+    `displayed`, nothing anonymous stands beyond the cells in view."""
     levels, bids = len(m.queues) // 2, m.side[k] > 0
     price, lots = m.price[k], 0
     for level in range(levels):
@@ -74,7 +75,7 @@ def before(m, k):
         if here < price if bids else here > price:
             return lots + _others(m, k)
         lots += shown(m, cell)
-    return lots + m.ahead[k] + _others(m, k)
+    return lots + (0 if displayed else m.ahead[k]) + _others(m, k)
 
 
 @compiled
@@ -90,20 +91,20 @@ def _others(m, k):
 
 
 @compiled
-def give(m, bids, lots, limit, given):
+def give(m, bids, lots, limit, given, displayed):
     """An incoming `lots` against the bids (or asks) down to `limit`: what each resting order gets, in `given`."""
     total = 0
     for k in range(len(m.side)):
         given[k] = 0
         within = m.price[k] >= limit if bids else m.price[k] <= limit
         if within and m.venue[k] == 0 and (m.side[k] > 0 if bids else m.side[k] < 0):
-            given[k] = max(0, min(lots - before(m, k), m.leaves[k]))
+            given[k] = max(0, min(lots - before(m, k, displayed), m.leaves[k]))
             total += given[k]
     return total
 
 
 @compiled
-def move_up(m, bids, lots, limit, given):
+def move_up(m, bids, lots, limit, given, displayed):
     """Places of the resting orders after `lots` reached their side, of which they got `given`: what was executed in
     front of an order no longer stands there. To be told before `given` is dealt."""
     for k in range(len(m.side)):
@@ -120,7 +121,7 @@ def move_up(m, bids, lots, limit, given):
                 waiting += m.leaves[other]
                 got += given[other]
         ahead = min(m.ahead[k], shown(m, cell))
-        reached = max(0, lots - (before(m, k) - ahead - waiting))
+        reached = max(0, lots - (before(m, k, displayed) - ahead - waiting))
         m.ahead[k] = max(0, ahead - max(0, reached - got))
 
 
@@ -128,8 +129,8 @@ def move_up(m, bids, lots, limit, given):
 def hit(m, bids, lots, given):
     """Anonymous market orders of `lots` reach the participants' orders. Returns the lots these got."""
     limit = -NO_LIMIT if bids else NO_LIMIT
-    total = give(m, bids, lots, limit, given)
-    move_up(m, bids, lots, limit, given)
+    total = give(m, bids, lots, limit, given, False)
+    move_up(m, bids, lots, limit, given, False)
     if total:
         for k in range(len(m.side)):
             if given[k]:
@@ -143,16 +144,18 @@ def own_limit(m, bids, lots, limit, owner):
     for k in range(len(m.side)):
         within = m.price[k] >= limit if bids else m.price[k] <= limit
         if within and m.venue[k] == 0 and m.owner[k] == owner and (m.side[k] > 0 if bids else m.side[k] < 0):
-            lots = min(lots, before(m, k))
+            lots = min(lots, before(m, k, True))
     return lots
 
 
 @compiled
 def sweep(m, bids, lots, limit, given):
     """A participant's `lots` walk the bids (or asks) down to `limit`: resting orders get theirs, the rest comes from
-    the anonymous queues. Returns lots taken and the sum of twice the price times lots."""
-    give(m, bids, lots, limit, given)
-    move_up(m, bids, lots, limit, given)
+    the anonymous queues. Returns lots taken and the sum of twice the price times lots.
+
+    Orders beyond the cells in view are displayed, and nothing else there is: they come next."""
+    give(m, bids, lots, limit, given, True)
+    move_up(m, bids, lots, limit, given, True)
     levels, orders = len(m.queues) // 2, len(m.side)
     done, paid, anonymous, first = 0, 0, 0, -1
     for level in range(levels):

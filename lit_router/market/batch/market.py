@@ -210,6 +210,8 @@ class BatchedMarket:
     def enter(self, slot: int, ticket: Ticket) -> None:
         """One new order in each market where the ticket has a side, into a free slot; see `entering`.
 
+        It arrives now: latency is steps played between looking at the market and this.
+
         Raises BadInput for a slot that does not exist and, on a processor, for one that is taken, a venue that does not
         exist and an order at any price that would rest in the lit book.
         """

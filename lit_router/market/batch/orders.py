@@ -50,8 +50,9 @@ def cells_of(s: State) -> tuple[torch.Tensor, torch.Tensor]:
     return cell, (away % grid == 0) & (cell >= 0) & (cell < 2 * levels) & own_side
 
 
-def before(s: State) -> torch.Tensor:
-    """Lots that whoever walks the book must take before each lit order, int64 [B, K]."""
+def before(s: State, displayed: bool) -> torch.Tensor:
+    """Lots that whoever walks the book must take before each lit order, int64 [B, K]. With `displayed`, nothing
+    anonymous stands beyond the cells in view."""
     depth, price = shown(s)[:, None, :], prices(s)[:, None, :]
     levels = depth.shape[2] // 2
     mine, buys = s.price.long()[:, :, None], (s.side > 0)[:, :, None]
@@ -60,9 +61,8 @@ def before(s: State) -> torch.Tensor:
     at = torch.where(buys, of_bids, ~of_bids) & (price == mine)
     deepest = torch.where(buys[:, :, 0], price[:, :, 0], price[:, :, -1])
     beyond = torch.where(buys[:, :, 0], mine[:, :, 0] < deepest, mine[:, :, 0] > deepest)
-    ahead = torch.where(
-        at.any(2), torch.minimum(s.ahead.long(), (depth * at).sum(2)), torch.where(beyond, s.ahead.long(), 0)
-    )
+    unseen = torch.zeros_like(s.paid) if displayed else torch.where(beyond, s.ahead.long(), 0)
+    ahead = torch.where(at.any(2), torch.minimum(s.ahead.long(), (depth * at).sum(2)), unseen)
     side = s.side.long()
     better_price = side[:, :, None] * (s.price.long()[:, None, :] - s.price.long()[:, :, None])
     first = (better_price > 0) | ((better_price == 0) & (s.rank[:, None, :] < s.rank[:, :, None]))
@@ -71,10 +71,12 @@ def before(s: State) -> torch.Tensor:
     return (depth * better).sum(2) + ahead + (others * s.leaves.long()[:, None, :]).sum(2)
 
 
-def give(s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+def give(
+    s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor, displayed: bool
+) -> torch.Tensor:
     """An incoming `lots` [B] against the bids (or asks) down to `limit`: what each resting order gets, int64 [B, K]."""
     within = torch.where(bids[:, None], s.price >= limit[:, None], s.price <= limit[:, None])
-    got = torch.minimum((lots[:, None] - before(s)).clamp(min=0), s.leaves.long())
+    got = torch.minimum((lots[:, None] - before(s, displayed)).clamp(min=0), s.leaves.long())
     return got * (lit(s, bids) & within)
 
 
@@ -91,13 +93,15 @@ def hit(s: State, bids: bool, lots: torch.Tensor) -> torch.Tensor:
     """Anonymous market orders of `lots` [B] reach the participants' orders. Returns the lots these got, int64 [B]."""
     side = torch.full_like(lots, bids, dtype=torch.bool)
     limit = torch.full_like(lots, -NO_LIMIT if bids else NO_LIMIT)
-    got = give(s, side, lots, limit)
-    move_up(s, side, lots, limit, got)
+    got = give(s, side, lots, limit, False)
+    move_up(s, side, lots, limit, got, False)
     deal(s, got, 2 * s.price.long())
     return got.sum(1)
 
 
-def move_up(s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor, got: torch.Tensor) -> None:
+def move_up(
+    s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor, got: torch.Tensor, displayed: bool
+) -> None:
     """Places of the resting orders after `lots` [B] reached their side down to `limit`, of which they `got` [B, K]:
     what was executed in front of an order no longer stands there. To be told before `got` is dealt."""
     side = lit(s, bids)
@@ -107,7 +111,7 @@ def move_up(s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tenso
     cell, mine = cells_of(s)
     ahead = torch.minimum(s.ahead.long(), shown(s).gather(1, cell.clamp(0, s.queues.shape[1] - 1)))
     waiting = (earlier * s.leaves.long()[:, None, :]).sum(2)
-    reached = (lots[:, None] - (before(s) - ahead - waiting)).clamp(min=0)
+    reached = (lots[:, None] - (before(s, displayed) - ahead - waiting)).clamp(min=0)
     eaten = (reached - (earlier * got[:, None, :]).sum(2)).clamp(min=0)
     s.ahead.copy_(torch.where(side & mine & within, (ahead - eaten).clamp(min=0), s.ahead))
 
@@ -118,17 +122,19 @@ def own_limit(
     """How far an incoming order of `owner` may go before it would meet an order of its own (self-trade prevention)."""
     within = torch.where(bids[:, None], s.price >= limit[:, None], s.price <= limit[:, None])
     mine = lit(s, bids) & (s.owner == owner[:, None]) & within
-    return torch.minimum(lots, torch.where(mine, before(s), NO_LIMIT).amin(1))
+    return torch.minimum(lots, torch.where(mine, before(s, True), NO_LIMIT).amin(1))
 
 
 def sweep(
     s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Participants' `lots` walk the bids (or asks) down to `limit`: resting orders get theirs, the rest comes from the
-    anonymous queues. Returns lots taken and the sum of twice the price times lots, int64 [B] each."""
+    anonymous queues. Returns lots taken and the sum of twice the price times lots, int64 [B] each.
+
+    Orders beyond the cells in view are displayed, and nothing else there is: they come next."""
     levels = s.queues.shape[1] // 2
-    got = give(s, bids, lots, limit)
-    move_up(s, bids, lots, limit, got)
+    got = give(s, bids, lots, limit, True)
+    move_up(s, bids, lots, limit, got, True)
     price, there = facing(prices(s), bids), facing(shown(s), bids)
     resting = lit(s, bids)[:, :, None]
     theirs, mine = s.leaves.long()[:, :, None] * resting, s.price.long()[:, :, None]
