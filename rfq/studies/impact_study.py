@@ -214,7 +214,7 @@ def _markets(parameters: BookParameters, markets: int, seed: int, threads: int) 
     """Markets with all conditions, after a quarter of an hour, an hour and more into the session."""
     character = Character(FIRST_BID, mean_lots=parameters.mean_lots, opened_s=OPENED_S)
     seeds = np.random.SeedSequence(seed).generate_state(markets, np.uint64).tolist()
-    made = BatchedMarket(parameters, seeds, characters=character, orders=1, pool_characters=(), threads=threads)
+    made = BatchedMarket(parameters, seeds, characters=character, pool_characters=(), threads=threads)
     made.advance(round(WARM_UP_S / made.step_s))
     return made
 

@@ -51,7 +51,6 @@ def batched(book: BookParameters, pace: float, strain: float) -> BatchedMarket:
         range(SEED, SEED + MARKETS),
         characters=Character(mean_lots=mean_lots(book), pace=pace),
         conditions=strain != 0,
-        orders=4,
         pool_characters=(),
     )
     if strain:

@@ -28,7 +28,7 @@ def minutes(request: pytest.FixtureRequest) -> np.ndarray:
     """The mid by minute and market, cells; nobody takes part. After half an hour in which conditions get going."""
     parameters = load(request.param)
     character = Character(FIRST_BID, mean_lots=parameters.mean_lots)
-    made = BatchedMarket(parameters, range(MARKETS), characters=character, orders=1, pool_characters=(), threads=2)
+    made = BatchedMarket(parameters, range(MARKETS), characters=character, pool_characters=(), threads=2)
     made.advance(round(1800 / STEP_S))
     mids = []
     for _ in range(60 * HOURS + 1):

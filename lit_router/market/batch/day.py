@@ -26,7 +26,6 @@ def measured(parameters: BookParameters, seed: int = SEED, days: int = DAYS, thr
         parameters,
         range(seed, seed + days),
         characters=character,
-        orders=1,
         pool_characters=(),
         threads=threads,
     )
