@@ -1,6 +1,7 @@
 """The plan and the calibration of the win model, chosen inside the training rows: always judged on later rows."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,21 +29,19 @@ LEAST_SLOPE = 0.1
 
 
 class Chosen(NamedTuple):
-    """A fitted model, what validation said of it, and the features and probabilities of all rows given.
+    """A fitted model, how it did in validation, and what it says of the test rows.
 
-    `auc`, `brier` and `log_loss` are of rows predicted from earlier ones only, `validated` their number; NaN where
-    there was too little.
+    `held_out` are probabilities of those training rows that validation predicted from earlier ones only, `happened`
+    their outcomes; none where there was too little.
     """
 
     model: WinModel
-    validated: int
-    auc: float
-    brier: float
-    log_loss: float
+    happened: Floats
+    held_out: Floats
     probability: Floats
     """Of each test row."""
     plain: Floats
-    """Of each test row by the first regression alone, which knows no outcome later than the training rows."""
+    """Of each test row by the first regression alone, which learns nothing after the training rows."""
 
 
 def fit_and_score(train: Requests, test: Requests, mids: Mids, say: Callable[[str], None]) -> Chosen:
@@ -60,14 +59,16 @@ def fit_and_score(train: Requests, test: Requests, mids: Mids, say: Callable[[st
     say(f"fitting on {rows:,} RFQs: surprises fade in {plan.half_life_days:g} days, ridge {plan.ridge:g}, "
         f"{plan.trees} trees")  # fmt: skip
     model = WinModel.fit(x[:rows], train, plan, SEEDS)
-    found = [np.nan] * 3
     if len(happened):
-        intercept, slope = _calibration(margin, happened)
-        model = model._replace(calibration=(intercept, slope))
-        held = probability(intercept + slope * margin)
-        found = [score(happened, held) for score in (scores.auc, scores.brier, scores.log_loss)]
+        model = model._replace(calibration=_calibration(margin, happened))
     say(f"scoring {len(test.won):,} RFQs in time order")
-    return Chosen(model, len(happened), *found, model.predict(x, everything)[rows:], probability(model.quote.margin(x[rows:])))
+    return Chosen(
+        model,
+        happened=happened,
+        held_out=model.calibrated(margin),
+        probability=model.predict(x, everything)[rows:],
+        plain=probability(model.quote.margin(x[rows:])),
+    )
 
 
 def parts(train: Requests) -> Sequence[tuple[int, int]]:
@@ -77,7 +78,7 @@ def parts(train: Requests) -> Sequence[tuple[int, int]]:
     starts = [*np.searchsorted(train.time_s, train.time_s[bounds]).tolist(), rows]
     return [
         (begin, end)
-        for begin, end in zip(starts, starts[1:], strict=False)
+        for begin, end in pairwise(starts)
         if begin < end and min(train.won[:begin].sum(), (1 - train.won[:begin]).sum()) >= FEWEST_WINS
     ]
 
@@ -89,22 +90,23 @@ def _choose(x: Floats, train: Requests, say: Callable[[str], None]) -> tuple[Pla
     if not 0 < happened.sum() < len(happened):
         say("too few wins or losses to validate by: a cautious plan, without calibration")
         return CAUTIOUS, np.empty(0), np.empty(0)
-    best, least = (CAUTIOUS, np.empty(0)), np.inf
+    best, its_margin, least = CAUTIOUS, np.empty(0), np.inf
     for half_life_days in HALF_LIVES_DAYS:
         for ridge in RIDGES:
             plan = Plan(half_life_days, ridge, max(TREES))
             held: list[Floats] = []
             for begin, end in split:
-                model = WinModel.fit(x[:begin], train.first(begin), plan, SEEDS[:1])
-                held.append(model.margins(x[:end], train.first(end), TREES)[:, begin:])
+                model = WinModel.fit(x[:begin], train.take(slice(begin)), plan, SEEDS[:1])
+                held.append(model.margins(x[:end], train.take(slice(end)), TREES)[:, begin:])
             margins = np.concatenate(held, axis=1)
             for trees, margin in zip(TREES, margins, strict=True):
                 intercept, slope = _calibration(margin, happened)
                 loss = scores.log_loss(happened, probability(intercept + slope * margin))
-                say(f"validation: half-life {half_life_days:g} days, ridge {ridge:g}, {trees} trees: log loss {loss:.4f}")
+                tried = f"half-life {half_life_days:g} days, ridge {ridge:g}, {trees} trees"
+                say(f"validation: {tried}: log loss {loss:.4f}")
                 if loss < least:
-                    best, least = (plan._replace(trees=trees), margin), loss
-    return *best, happened
+                    best, its_margin, least = plan._replace(trees=trees), margin, loss
+    return best, its_margin, happened
 
 
 def _calibration(margin: Floats, happened: Floats) -> tuple[float, float]:

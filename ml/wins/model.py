@@ -31,6 +31,7 @@ PARAMETERS = {
 OUTLIERS = (0.005, 0.995)
 """Quantiles of the training rows to which features are held."""
 NEWTON_STEPS = 50
+FARTHEST_STEP = 4.0
 
 
 class Plan(NamedTuple):
@@ -56,7 +57,8 @@ def ridge_logistic(z: Floats, happened: Floats, ridge: float, offset: Floats | f
         slope = design.T @ (expected - happened) + penalty * found
         curvature = (design * (expected * (1 - expected))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(curvature, slope)
-        found -= step * min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-12))  # Far steps diverge where a class is rare.
+        # Far steps diverge where a class is rare.
+        found -= step * min(1.0, FARTHEST_STEP / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < 1e-9:
             break
     return found
@@ -117,11 +119,15 @@ class WinModel(NamedTuple):
             if not count:
                 return base
             found = [one.predict(matrix, iteration_range=(0, count), output_margin=True) for one in self.trees]
-            return np.mean(found, axis=0, dtype=np.float64)
+            return np.stack(found).astype(np.float64).mean(axis=0)
 
         return np.stack([boosted(count) for count in trees])
 
     def predict(self, x: Floats, requests: Requests) -> Floats:
         """Probability of the win for each row; `requests` as for `margins`."""
+        return self.calibrated(self.margins(x, requests, [self.plan.trees])[0])
+
+    def calibrated(self, margin: Floats) -> Floats:
+        """Probabilities of margins."""
         intercept, slope = self.calibration
-        return probability(intercept + slope * self.margins(x, requests, [self.plan.trees])[0])
+        return probability(intercept + slope * margin)

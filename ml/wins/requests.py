@@ -4,8 +4,9 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from rfq.domain.errors import BadInput
 
 Floats = NDArray[np.float64]
+Names = NDArray[Any]
+"""Strings."""
 
 COLUMNS = ("date_time", "instrument", "client", "price", "mid", "vol_MM", "dv01", "num_dealers", "side")
 WON = "won"
@@ -29,8 +32,8 @@ class Requests(NamedTuple):
     """
 
     time_s: Floats
-    instrument: Sequence[str]
-    client: Sequence[str]
+    instrument: Names
+    client: Names
     price: Floats
     mid: Floats
     size_mm: Floats
@@ -49,26 +52,26 @@ class Requests(NamedTuple):
         """How much better than mid the quote is for the client, in basis points of yield: mostly below zero."""
         return (self.price - self.mid) * self.side * 100 / self.dv01
 
-    def first(self, rows: int) -> "Requests":
-        """The first `rows` of them."""
-        return Requests(*(column[:rows] for column in self))
+    def take(self, rows: slice | NDArray[Any]) -> "Requests":
+        """Some of them, in the order given."""
+        return Requests(*(column[rows] for column in self))
 
 
 class Mids(NamedTuple):
     """Mids of all instruments in time order, arrays of one length."""
 
     time_s: Floats
-    instrument: Sequence[str]
+    instrument: Names
     mid: Floats
 
 
-NO_MIDS = Mids(np.empty(0), (), np.empty(0))
+NO_MIDS = Mids(np.empty(0), np.empty(0, dtype=object), np.empty(0))
 
 
 def moments(time_s: Floats) -> Iterator[range]:
     """Rows of each moment, in order. Who asks several at once sees no answer before having asked them all."""
     bounds = [0, *(np.flatnonzero(np.diff(time_s)) + 1).tolist(), len(time_s)]
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in pairwise(bounds):
         if begin < end:
             yield range(begin, end)
 
@@ -83,25 +86,21 @@ def read_requests(path: Path, *, outcomes: bool) -> Requests:
     Raises BadInput for a file that cannot be read or has no rows, a missing column, and a cell that breaks its rule.
     """
     found = _table(path, COLUMNS, (WON,) if outcomes else (), optional=() if outcomes else (WON,))
-    positive = _number("must be above zero", lambda value: value > 0)
-    won = _number("must be 0 or 1", lambda value: value in (0, 1))
     time_s = found.floats("date_time", _time)
-    columns = (
-        time_s,
-        found.texts("instrument"),
-        found.texts("client"),
-        found.floats("price", positive),
-        found.floats("mid", positive),
-        np.maximum(found.floats("vol_MM", _number("must not be below zero", lambda value: value >= 0)), LEAST_SIZE_MM),
-        found.floats("dv01", _number("must be a number", math.isfinite)),
-        found.floats("num_dealers", _number("must be at least 1", lambda value: value >= 1)),
-        found.floats("side", _number("must be 1 (the bank buys) or -1", lambda value: value in (1, -1))),
-        found.floats(WON, won if outcomes else lambda cell: won(cell) if cell else math.nan)
+    requests = Requests(
+        time_s=time_s,
+        instrument=found.texts("instrument"),
+        client=found.texts("client"),
+        price=found.floats("price", _positive),
+        mid=found.floats("mid", _positive),
+        size_mm=np.maximum(found.floats("vol_MM", _not_negative), LEAST_SIZE_MM),
+        dv01=found.floats("dv01", _finite),
+        dealers=found.floats("num_dealers", _at_least_one),
+        side=found.floats("side", _side),
+        won=found.floats(WON, _won if outcomes else _won_if_known)
         if WON in found.columns
         else np.full(len(time_s), math.nan),
-    )
-    order = np.argsort(time_s, kind="stable")
-    requests = Requests(*(_ordered(column, order) for column in columns))
+    ).take(np.argsort(time_s, kind="stable"))
     return requests._replace(dv01=_repaired(requests))
 
 
@@ -109,13 +108,9 @@ def read_mids(path: Path) -> Mids:
     """Reads mids in any order of rows and columns. Raises BadInput as `read_requests` does."""
     found = _table(path, MID_COLUMNS, ())
     time_s = found.floats("date_time", _time)
-    columns = (
-        time_s,
-        found.texts("instrument"),
-        found.floats("mid", _number("must be above zero", lambda value: value > 0)),
-    )
+    columns = (time_s, found.texts("instrument"), found.floats("mid", _positive))
     order = np.argsort(time_s, kind="stable")
-    return Mids(*(_ordered(column, order) for column in columns))
+    return Mids(*(column[order] for column in columns))
 
 
 def joined(train: Requests, test: Requests) -> Requests:
@@ -123,8 +118,7 @@ def joined(train: Requests, test: Requests) -> Requests:
     if test.time_s[0] < train.time_s[-1]:
         begins, ends = (datetime.fromtimestamp(moment, UTC) for moment in (test.time_s[0], train.time_s[-1]))
         raise BadInput("test", f"{begins:%F %T}", f"must not begin before the training file ends, {ends:%F %T}")
-    pairs = zip(train, test, strict=True)
-    return Requests(*((*a, *b) if isinstance(a, tuple) else np.concatenate((a, b)) for a, b in pairs))
+    return Requests(*(np.concatenate(pair) for pair in zip(train, test, strict=True)))
 
 
 class _Table(NamedTuple):
@@ -144,12 +138,12 @@ class _Table(NamedTuple):
                 raise BadInput(f"{self.file} line {line}, {name}", cell, str(reason)) from None
         return values
 
-    def texts(self, name: str) -> tuple[str, ...]:
+    def texts(self, name: str) -> Names:
         place = self.columns[name]
         for line, cells in self.rows:
             if not cells[place].strip():
                 raise BadInput(f"{self.file} line {line}, {name}", cells[place], "must not be empty")
-        return tuple(cells[place].strip() for _, cells in self.rows)
+        return np.array([cells[place].strip() for _, cells in self.rows], dtype=object)
 
 
 def _table(path: Path, needed: Sequence[str], also: Sequence[str], optional: Sequence[str] = ()) -> _Table:
@@ -195,8 +189,16 @@ def _number(rule: str, keeps: Callable[[float], bool]) -> Callable[[str], float]
     return convert
 
 
-def _ordered(column: Floats | tuple[str, ...], order: NDArray[np.intp]) -> Floats | tuple[str, ...]:
-    return tuple(column[place] for place in order) if isinstance(column, tuple) else column[order]
+_positive = _number("must be above zero", lambda value: value > 0)
+_not_negative = _number("must not be below zero", lambda value: value >= 0)
+_at_least_one = _number("must be at least 1", lambda value: value >= 1)
+_finite = _number("must be a number", math.isfinite)
+_side = _number("must be 1 (the bank buys) or -1", lambda value: value in (1, -1))
+_won = _number("must be 0 or 1", lambda value: value in (0, 1))
+
+
+def _won_if_known(cell: str) -> float:
+    return _won(cell) if cell else math.nan
 
 
 def _repaired(requests: Requests) -> Floats:
