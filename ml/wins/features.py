@@ -5,15 +5,15 @@ strictly earlier moments.
 """
 
 import math
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from ml.wins.market import market_features
+from ml.wins.market import hourly_variance
 from ml.wins.requests import Floats, Mids, Requests, moments
 from ml.wins.rolling import DAY_S, Fading
 
 FEATURES = (
-    "edge",
     "edge_near",
     "edge_far",
     "beats_mid",
@@ -22,25 +22,19 @@ FEATURES = (
     "dealers",
     "two_sided",
     "edge_of_client",
-    "edge_of_pair",
     "edge_of_client_size",
     "edge_by_dealers",
     "size_of_client",
     "size_of_pair",
     "volatility",
     "edge_by_volatility",
-    "market_10m",
-    "market_1h",
-    "market_1d",
 )
 """Columns of `quote_features`. `edge` is the quote's, in basis points of yield; `_of_` compares it (or the size) with
-recent ones of the client, of client and instrument, of client and power of ten of size; `market_` is how the yields of
-all instruments moved before, in favour of the client's price."""
+recent ones of the client, of client and instrument (`pair`), of client and power of ten of size."""
 SURPRISES = ("everyone", "client", "instrument", "pair", "client_size", "pair_side", "instrument_side")
 """Columns of `surprises`."""
 RISING = frozenset(
-    ("edge", "edge_near", "edge_far", "beats_mid", "edge_of_client", "edge_of_pair", "edge_of_client_size",
-     "edge_by_volatility", *SURPRISES)
+    ("edge_near", "edge_far", "beats_mid", "edge_of_client", "edge_of_client_size", "edge_by_volatility", *SURPRISES)
 )  # fmt: skip
 """Where theory gives the sign: a better price wins more, and so do those who win more than expected."""
 
@@ -51,6 +45,9 @@ QUOTES_HALF_LIFE_S = 20 * DAY_S
 USUAL_EDGE = (-0.25, 0.06)
 """Mean and variance of the edge, bps, before anything was seen."""
 PRIOR_QUOTES, PRIOR_SIZES = 5.0, 3.0
+PRIOR_PRECISION = 2.0
+"""Of a surprise, in log-odds: some twenty RFQs."""
+LEVEL_HALF_LIFE_DAYS, LEVEL_PRECISION = 5.0, 10.0
 PRIOR_DEALERS = 5.0
 """The number of dealers that most requests ask."""
 
@@ -63,10 +60,9 @@ def quote_features(requests: Requests, mids: Mids, edge_bounds_bps: tuple[float,
     two_sided = np.zeros(len(edge))
     for rows in moments(requests.time_s):
         two_sided[rows] = len(set(requests.side[rows])) > 1  # A switch is taken or left as a whole.
-    of_client, of_pair, of_client_size, size_of_client, size_of_pair = _beside_recent(requests, edge, size)
-    variance, market = market_features(requests, mids)
+    of_client, of_client_size, size_of_client, size_of_pair = _beside_recent(requests, edge, size)
+    variance = hourly_variance(requests, mids)
     columns = (
-        edge,
         np.tanh(edge / NEAR_BPS),
         np.tanh(edge / FAR_BPS),
         (edge > BEATS_BPS).astype(np.float64),
@@ -75,41 +71,47 @@ def quote_features(requests: Requests, mids: Mids, edge_bounds_bps: tuple[float,
         dealers,
         two_sided,
         of_client,
-        of_pair,
         of_client_size,
         of_client * dealers,
         size_of_client,
         size_of_pair,
         np.log(variance) / 2,
         edge / np.sqrt(variance),
-        *market.T,
     )
     return np.column_stack(columns)
 
 
 def surprises(requests: Requests, expected: Floats, half_life_days: float) -> Floats:
-    """How much more than `expected` (a probability a row) was won lately, in log-odds, shape (rows, len(SURPRISES)).
+    """How much more than `expected` (a probability a row) was won lately, in log-odds, shape (rows, len(SURPRISES))."""
+    keys = [_outcome_keys(requests, row) for row in range(len(expected))]
+    return _gained(requests, expected, keys, half_life_days, PRIOR_PRECISION)
 
-    One Newton step from no effect for each key, with one observation's worth of prior precision: the sum of won minus
-    expected over the sum of the variances, both fading. Only outcomes of strictly earlier moments enter.
-    """
+
+def level(requests: Requests, expected: Floats) -> Floats:
+    """How much more than `expected` was won by everyone in the last days, in log-odds, a row."""
+    return _gained(requests, expected, [("everyone",)] * len(expected), LEVEL_HALF_LIFE_DAYS, LEVEL_PRECISION)[:, 0]
+
+
+def _gained(
+    requests: Requests, expected: Floats, keys: Sequence[Sequence[Hashable]], half_life_days: float, prior: float
+) -> Floats:
+    """One Newton step from no effect, for each of a row's keys: the sum of won minus expected over the sum of variances
+    and the `prior` precision, all fading. Only outcomes of strictly earlier moments enter."""
     gains, precision = Fading(half_life_days * DAY_S), Fading(half_life_days * DAY_S)
-    found = np.zeros((len(expected), len(SURPRISES)))
+    found = np.zeros((len(expected), len(keys[0])))
     for rows in moments(requests.time_s):
         now_s = float(requests.time_s[rows[0]])
-        keys = [_outcome_keys(requests, row) for row in rows]
-        for row, its in zip(rows, keys, strict=True):
-            found[row] = [gains.at(key, now_s)[1] / (precision.at(key, now_s)[1] + 1.0) for key in its]
-        for row, its in zip(rows, keys, strict=True):
-            if math.isnan(requests.won[row]):
-                continue
-            for key in its:
-                gains.add(key, now_s, requests.won[row] - expected[row])
-                precision.add(key, now_s, expected[row] * (1 - expected[row]))
+        for row in rows:
+            found[row] = [gains.at(key, now_s)[1] / (precision.at(key, now_s)[1] + prior) for key in keys[row]]
+        for row in rows:
+            if not math.isnan(requests.won[row]):
+                for key in keys[row]:
+                    gains.add(key, now_s, requests.won[row] - expected[row])
+                    precision.add(key, now_s, expected[row] * (1 - expected[row]))
     return found
 
 
-def _outcome_keys(requests: Requests, row: int) -> tuple[tuple[object, ...], ...]:
+def _outcome_keys(requests: Requests, row: int) -> tuple[Hashable, ...]:
     client, instrument, side = requests.client[row], requests.instrument[row], requests.side[row]
     return (
         ("everyone",),
@@ -127,26 +129,25 @@ def _power(requests: Requests, row: int) -> int:
 
 
 def _beside_recent(requests: Requests, edge: Floats, size: Floats) -> tuple[Floats, ...]:
-    """Edge beside the client's, the pair's and the client's of the size, in their deviations; size beside the client's
-    and the pair's, in powers of ten."""
+    """Edge beside the client's, and the client's of like size, in their deviations; size beside the client's, and the
+    client's in the instrument, in powers of ten."""
     edges, sizes = Fading(QUOTES_HALF_LIFE_S), Fading(QUOTES_HALF_LIFE_S)
-    found = np.zeros((5, len(edge)))
+    found = np.zeros((4, len(edge)))
     for rows in moments(requests.time_s):
         now_s = float(requests.time_s[rows[0]])
         for row in rows:
             client, instrument = requests.client[row], requests.instrument[row]
             everyone = edges.shrunk("everyone", now_s, USUAL_EDGE, PRIOR_QUOTES)
             clients = edges.shrunk(client, now_s, everyone, PRIOR_QUOTES)
-            pairs = edges.shrunk((client, instrument), now_s, clients, PRIOR_QUOTES)
             of_size = edges.shrunk((client, _power(requests, row)), now_s, clients, PRIOR_QUOTES)
-            for column, (mean, variance) in enumerate((clients, pairs, of_size)):
+            for column, (mean, variance) in enumerate((clients, of_size)):
                 found[column, row] = (edge[row] - mean) / math.sqrt(variance)
             usual = sizes.shrunk("everyone", now_s, (-1.0, 1.0), 1.0)
-            found[3, row] = size[row] - sizes.shrunk(client, now_s, usual, PRIOR_SIZES)[0]
-            found[4, row] = size[row] - sizes.shrunk((client, instrument), now_s, usual, PRIOR_SIZES)[0]
+            found[2, row] = size[row] - sizes.shrunk(client, now_s, usual, PRIOR_SIZES)[0]
+            found[3, row] = size[row] - sizes.shrunk((client, instrument), now_s, usual, PRIOR_SIZES)[0]
         for row in rows:
             client, instrument = requests.client[row], requests.instrument[row]
-            for key in ("everyone", client, (client, instrument), (client, _power(requests, row))):
+            for key in ("everyone", client, (client, _power(requests, row))):
                 edges.add(key, now_s, edge[row])
             for key in ("everyone", client, (client, instrument)):
                 sizes.add(key, now_s, size[row])

@@ -3,7 +3,8 @@
 The first stage says what to expect of a quote by itself; how outcomes fell short of it or beat it lately becomes a
 feature of the second (`ml.wins.features.surprises`), so that clients and instruments may change and new ones start at
 no effect. The second stage is the margin of shallow trees, which rise with the price by constraint. What is left is an
-intercept and a slope, fitted on predictions of later rows than those learned from (Platt 1999).
+intercept and a slope, fitted on predictions of later rows than those learned from (Platt 1999), and the level of the
+last days, since the share of wins drifts.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import ArrayLike
 
-from ml.wins.features import FEATURES, RISING, SURPRISES, surprises
+from ml.wins.features import FEATURES, RISING, SURPRISES, level, surprises
 from ml.wins.requests import Floats, Requests
 
 PARAMETERS = {
@@ -125,9 +126,10 @@ class WinModel(NamedTuple):
 
     def predict(self, x: Floats, requests: Requests) -> Floats:
         """Probability of the win for each row; `requests` as for `margins`."""
-        return self.calibrated(self.margins(x, requests, [self.plan.trees])[0])
+        return self.calibrated(self.margins(x, requests, [self.plan.trees])[0], requests)
 
-    def calibrated(self, margin: Floats) -> Floats:
-        """Probabilities of margins."""
+    def calibrated(self, margin: Floats, requests: Requests) -> Floats:
+        """Probabilities of the margins of `requests`, which are in time order."""
         intercept, slope = self.calibration
-        return probability(intercept + slope * margin)
+        log_odds = intercept + slope * margin
+        return probability(log_odds + level(requests, probability(log_odds)))
