@@ -59,7 +59,9 @@ def quote_features(requests: Requests, mids: Mids, edge_bounds_bps: tuple[float,
     dealers = np.log(requests.dealers / PRIOR_DEALERS)
     two_sided = np.zeros(len(edge))
     for rows in moments(requests.time_s):
-        two_sided[rows] = len(set(requests.side[rows])) > 1  # A switch is taken or left as a whole.
+        asked = {(requests.client[row], requests.side[row]) for row in rows}
+        for row in rows:  # A switch is taken or left as a whole.
+            two_sided[row] = (requests.client[row], -requests.side[row]) in asked
     of_client, of_client_size, size_of_client, size_of_pair = _beside_recent(requests, edge, size)
     variance = hourly_variance(requests, mids)
     columns = (
@@ -98,7 +100,7 @@ def _gained(
     """One Newton step from no effect, for each of a row's keys: the sum of won minus expected over the sum of variances
     and the `prior` precision, all fading. Only outcomes of strictly earlier moments enter."""
     gains, precision = Fading(half_life_days * DAY_S), Fading(half_life_days * DAY_S)
-    found = np.zeros((len(expected), len(keys[0])))
+    found = np.zeros((len(expected), len(keys[0]) if keys else 1))
     for rows in moments(requests.time_s):
         now_s = float(requests.time_s[rows[0]])
         for row in rows:
