@@ -28,6 +28,20 @@ def brier(happened: ArrayLike, probability: ArrayLike) -> float:
     return float(np.mean(gap**2))
 
 
+def log_loss(happened: ArrayLike, probability: ArrayLike) -> float:
+    p = np.clip(np.asarray(probability, dtype=np.float64), 1e-12, 1 - 1e-12)
+    return float(-np.mean(np.log(np.where(np.asarray(happened, dtype=bool), p, 1 - p))))
+
+
+def calibration_error(happened: ArrayLike, probability: ArrayLike, bins: int = 10) -> float:
+    """Expected calibration error: the gap between mean probability and frequency in bins of equal width of [0, 1],
+    weighted by rows (Naeini et al. 2015)."""
+    p, hit = np.asarray(probability, dtype=np.float64), np.asarray(happened, dtype=np.float64)
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, p - hit, minlength=bins)
+    return float(np.abs(gaps).sum() / len(p))
+
+
 def pinball(actual: ArrayLike, quantiles: ArrayLike, levels: ArrayLike, weights: ArrayLike = 1.0) -> float:
     """Mean pinball loss over rows and levels; `quantiles` has shape (rows, levels) or (levels,)."""
     gap = np.asarray(actual, dtype=np.float64)[:, None] - np.asarray(quantiles, dtype=np.float64)

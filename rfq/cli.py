@@ -104,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     market.add_argument("--json", action="store_true", help="one object: figures and goals")
     market.add_argument("--quick", action="store_true", help="a rough answer in about a minute")
     market.set_defaults(run=_evaluate_market)
+    wins = evaluations.add_parser("wins", help="a win model of a bank's RFQs, judged on later ones")
+    wins.add_argument("--train", type=Path, required=True, metavar="RFQS.csv", help="to learn from and choose by")
+    wins.add_argument("--test", type=Path, required=True, metavar="RFQS.csv", help="later RFQs to be judged on")
+    wins.add_argument("--mids", type=Path, metavar="MIDS.csv", help="mids over the time of both")
+    wins.add_argument("--page", type=Path, metavar="FILE.png", help="also draw the reliability")
+    wins.add_argument("--json", action="store_true", help="one object: figures and goals")
+    wins.set_defaults(run=_evaluate_wins)
 
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
     dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
@@ -239,6 +246,13 @@ def _evaluate_market(options: argparse.Namespace) -> None:
 
     chosen = parameters.load(options.parameters)
     market_evaluation.run(options.book, chosen, options.page, quick=options.quick).print(as_json=options.json)
+
+
+def _evaluate_wins(options: argparse.Namespace) -> None:
+    from rfq.studies import win_evaluation
+
+    found = win_evaluation.run(options.train, options.test, options.mids, options.page)
+    found.print(as_json=options.json)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:
