@@ -15,7 +15,7 @@ CHRONIC_SHARE, CHRONIC_RATE, CHRONIC_LOOK_S = 0.1, (0.24, 0.33), 1.5
 """Faders by habit, their rate while the mid stands still (moves bring it to 24-39% of quotes won), and their window."""
 LAST_LOOK_SHARE, USUAL_FADES, USUAL_LOOK_S = 0.3, (0.005, 0.06), 0.5
 INFORMED_SHARE, INFORMED = 0.4, (0.1, 0.4)
-LEAK_LEVEL = 0.036
+LEAK_LEVEL = 0.05
 """Mean over the panel of leak_rate * sqrt(leak_share): who leaks differs from panel to panel, how much in all hardly."""
 LEAK_TAIL = 1.2
 """Standard deviation of the log of a dealer's leak rate: a few do most of it."""
@@ -59,12 +59,12 @@ def drawn_panel(
                 spread_share=about(1.0, 0.15),
                 risk_charge=about(0.5, 0.15) * float(np.exp(-KEEN_LEAKERS * leaking[i])),
                 margin=about(0.3, 0.2),
-                provision=about(0.06, 0.3),
+                provision=about(0.09, 0.3),
                 specialist_discount=float(rng.uniform(0.15, 0.35)),
                 anonymity_premium=float(rng.uniform(0.02, 0.2)),
-                skew=about(0.03, 0.3),
+                skew=about(0.024, 0.3),
                 informed=float(rng.uniform(*INFORMED)) if rng.random() < INFORMED_SHARE else 0.0,
-                noise=about(0.22, 0.2),
+                noise=about(0.2, 0.2),
                 noise_shape=float(rng.uniform(0.9, 1.5)),
                 noise_skew=float(rng.uniform(1.2, 1.8)),
                 answer_logit=float(1.2 + 0.5 * rng.standard_normal()),

@@ -54,9 +54,9 @@ class WorldTerms(msgspec.Struct, frozen=True, kw_only=True):
     least: int = 2
     most: int = 10
 
-    usual_size: float = 0.03
+    usual_size: float = 0.05
     """Median request, as a share of ADV."""
-    size_spread: float = 0.9
+    size_spread: float = 0.8
     urgent: float = 0.25
     """Share of requests in a hurry."""
     urgent_drift: float = 0.25

@@ -38,6 +38,8 @@ class Truth:
         rng = np.random.default_rng(0)
         strata = (np.arange(POINTS) + 0.5) / POINTS
         self._levels = [rng.permutation(strata)[:, None] for _ in range(4)]
+        t = world.columns
+        self._noise = skewed_quantile(self._levels[0], t.noise_shape, t.noise_skew)
 
     # --- leaking -------------------------------------------------------------------------------------------------
 
@@ -84,9 +86,8 @@ class Truth:
         """Of the cost quoted to the desk's side given a quote, (D, levels), bps."""
         t, seen = self._world.columns, self._seen(request, asked, knowing)
         lots = self._lots(request, seen)
-        noise = skewed_quantile(self._levels[0], t.noise_shape, t.noise_skew)
         terms = charges(t, seen, request.facts.sign, lots / request.instrument.adv)
-        costs = np.asarray(quote_cost_bps(t, terms, noise))
+        costs = np.asarray(quote_cost_bps(t, terms, self._noise))
         weight = np.broadcast_to(laws.answer_probability(t, seen), costs.shape)
         order = np.argsort(costs, axis=0)
         costs = np.take_along_axis(costs, order, axis=0)
