@@ -41,7 +41,7 @@ def charges(traits: Traits, seen: Circumstances, desk_sign: int, share: Number) 
     sigma, asked = seen.volatility_bps, 1 + seen.rivals
     keenness = 1.0 - traits.specialist_discount * seen.specialist
     if seen.named:
-        keenness = keenness * (1.0 - 0.1 * seen.relationship)
+        keenness = keenness * (1.0 - traits.relationship_discount * seen.relationship)
     else:
         keenness = keenness * (1.0 + traits.anonymity_premium)
     spread = keenness * traits.spread_share * seen.half_spread_bps

@@ -43,6 +43,8 @@ class DealerTraits(Frozen, frozen=True):
     margin: float = 0.5
     """Profit asked, as a share of spread and risk, when alone; divided by the number asked."""
     specialist_discount: float = 0.25
+    relationship_discount: float = 0.1
+    """Off spread and risk for the best relationship with a disclosed desk."""
     anonymity_premium: float = 0.08
     skew: float = 0.03
     """Shift of both sides per unit of inventory and per daily volatility."""

@@ -54,9 +54,9 @@ class WorldTerms(msgspec.Struct, frozen=True, kw_only=True):
     least: int = 2
     most: int = 10
 
-    usual_size: float = 0.05
+    usual_size: float = 0.04
     """Median request, as a share of ADV."""
-    size_spread: float = 0.8
+    size_spread: float = 1.0
     urgent: float = 0.25
     """Share of requests in a hurry."""
     urgent_drift: float = 0.25
@@ -67,9 +67,9 @@ class WorldTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     noise: float = 1.0
     """Standard deviation of the mid's moves over what daily volatility gives: 1.5 makes mark-outs so much noisier."""
-    sector_share: float = 0.5
+    sector_share: float = 0.7
     """Share of an instrument's variance that is its sector's."""
-    control_noise: float = 0.35
+    control_noise: float = 0.25
     """Standard deviation of the control's error, over that of the sector's own move."""
     foresight: float = 0.1
     """Share of the instrument's own move that informed dealers know; of the sector's move they know all."""
