@@ -150,7 +150,7 @@ class DealerWorld:
             urgency=urgency_of(facts.window_s),
             breadth=self._breadth[sector],
             belief_bps=belief_bps,  # type: ignore[arg-type]
-            relationship=self._relationship.get(facts.desk, self._relationship[""]),
+            relationship=self._relationship.get("" if facts.anonymous else facts.desk, self._relationship[""]),
             specialist=self._specialist[sector],
             covers=self._covers[sector],
             inventory=inventory,
