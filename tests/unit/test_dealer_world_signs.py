@@ -38,6 +38,7 @@ class Rows:
         self.urgent = np.array([f.urgent for f in facts])
         self.half_spread = np.array([f.spread_bps / f.volatility_bps / 2 for f in facts])
         self.breadth = np.array([w.seen(a.outcome.facts, 1).breadth for w, a, _ in rows])
+        self.specialist = np.array([w.seen(a.outcome.facts, 1).specialist[w.place[d.dealer]] > 0 for w, a, d in rows])
         self.won = np.array([not d.lost for _, _, d in rows])
         self.answered = np.array([d.answer is Answer.QUOTED for _, _, d in rows])
         self.cost = np.array([np.nan if d.cost_bps is None else d.cost_bps for _, _, d in rows])
@@ -76,11 +77,31 @@ def test_the_win_rate_falls_with_the_number_asked_as_steeply_as_at_a_bank(rows):
 
 
 def test_dealers_answer_more_when_fewer_compete_the_size_is_larger_and_more_make_the_market(rows):
+    """As desks see it; the market makers are left out of the last, who answer more wherever they are many."""
     asked, size, breadth = np.log(rows.asked), np.log(rows.size), rows.breadth
     assert slope(rows.answered, asked, size, breadth) < -CLEAR
     assert slope(rows.answered, size, asked, breadth) > CLEAR
     assert slope(rows.answered, breadth, asked, size) > CLEAR
+    guests = ~rows.specialist
+    assert slope(rows.answered[guests], breadth[guests], asked[guests], size[guests]) > CLEAR
     assert rows.answered.mean() < 0.9, "an answer is never certain"
+
+
+def test_the_same_dealers_answer_less_and_quote_blocks_dearer_among_many():
+    """Desks ask their best dealers first, so that a log alone could show it where there is no such thing. Here the same
+    two dealers are asked the same, alone and among ten."""
+    answers, dearer, rng = [], [], np.random.default_rng(1)
+    world = DealerWorld(2)
+    for _ in range(1500):
+        request = world.next_request()
+        order = [world.dealers[k] for k in rng.permutation(30)]
+        few, many = (world.play(request, Chosen(tuple(order[:n]), ())).outcome.asked[:2] for n in (2, 10))
+        for one, other in zip(few, many, strict=True):
+            answers.append((one.answer is Answer.QUOTED) - float(other.answer is Answer.QUOTED))
+            if one.cost_bps is not None and other.cost_bps is not None and request.facts.size > 0.05:
+                dearer.append(other.cost_bps - one.cost_bps)
+    assert np.mean(answers) > max(0.05, CLEAR * np.std(answers) / len(answers) ** 0.5)
+    assert np.mean(dearer) > CLEAR * np.std(dearer) / len(dearer) ** 0.5
 
 
 # --- costs -------------------------------------------------------------------------------------------------------
