@@ -1,7 +1,7 @@
 """What the laws of behaviour depend on, as plain numbers: of one dealer, or of a whole panel as arrays.
 
-Every law in `behaviour_laws` and `behaviour_pricing` takes both, so that the dealer at a socket and the panel of a study
-follow one set of formulas.
+Every law in `behaviour_laws` and `behaviour_pricing` takes both, so that the dealer at a socket and the panel of a
+study follow one set of formulas.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Training runs for the dealer models: from a study world of the service's own fleet, or from a service's own stored history."""
+"""Training runs for the dealer models: from a study world of the service's fleet, or from its own stored history."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -11,7 +11,6 @@ import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,42 +21,16 @@ from dealers.circumstances import SUSPICION, Circumstances, TraitColumns, urgenc
 from dealers.drawn_panel import drawn_panel
 from dealers.panel import SECTORS, breadth_of
 from ml.memory import PanelMemory
-from ml.outcomes import MARK_OUT_S, Answer, Asked, Outcome, RequestFacts
+from ml.outcomes import Outcome, RequestFacts
 from rfq.domain.errors import BadInput
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
-from rfq.domain.values import DealerId, RfqId
+from rfq.domain.values import DealerId
 from rfq.studies.desk_habit import Chosen, DeskHabit, Policy
 from rfq.studies.flow_kernel import Kernel
+from rfq.studies.world_auction import MARK, Auction, Flags, Said, outcome_of
 from rfq.studies.world_requests import DISCLOSED_REST, START, Request, Requests, WorldTerms, desk_names
 
 Array = NDArray[np.float64]
-
-MARK = MARK_OUT_HORIZONS_S.index(MARK_OUT_S)
-
-
-class Auction(msgspec.Struct, frozen=True):
-    """How a request turned out. `outcome` is what a desk sees of it; arrays are by dealer of the panel."""
-
-    request: Request
-    outcome: Outcome
-    won_lots: Array
-    inventory_after: Array
-    """In the request's sector, hedged."""
-    caused_bps: Array
-    """[horizons]: how far losers' and hedging winners' flow has moved the mid against the desk."""
-    left: float
-    """Share of the block that no quote took."""
-    paid_bps: float
-    """At quotes; like all costs in bps of arrival over the whole block."""
-    rest_bps: float
-    """Working what is left, in a market that nobody has moved."""
-    moved_bps: float
-    """Flow that asking caused, paid on what is left, or on the terms' `standing` if that is more."""
-
-    @property
-    def cost_bps(self) -> float:
-        """All in."""
-        return self.paid_bps + self.rest_bps + self.moved_bps
 
 
 class DealerWorld:
@@ -168,7 +141,7 @@ class DealerWorld:
         delay_s = laws.answer_delay_s(t, facts.window_s, c.pace_z)
         willing = c.answer_u < laws.answer_probability(t, seen)
         lots = laws.quoted_lots(t, seen, adv, request.quantity, c.lots_z)
-        cost_bps = quote_cost_bps(t, charges(t, seen, facts.sign, lots / adv), c.noise)
+        cost_bps = np.asarray(quote_cost_bps(t, charges(t, seen, facts.sign, lots / adv), c.noise))
         quoted = willing & (delay_s <= facts.window_s)
         fades = self._last_look & (
             c.fade_u < laws.fade_probability(t, request.lift_move_bps, facts.volatility_bps)
@@ -185,9 +158,10 @@ class DealerWorld:
         moved_bps = float(caused_bps[MARK]) * max(left, self.terms.standing)
         said_s = np.where(willing, delay_s, 0.6 * delay_s)
         said_s = np.where((said_s <= facts.window_s) & (willing | (c.silent_u >= t.silent_share)), said_s, np.nan)
+        said = Said(places, quoted, said_s, cost_bps, lots / adv)
         return Auction(
             request=request,
-            outcome=self._outcome(request, chosen, places, quoted, said_s, cost_bps, lots / adv, lifted, caused_bps),
+            outcome=outcome_of(request, chosen, self.dealers, said, lifted, caused_bps, self.terms.missing),
             won_lots=won_lots,
             inventory_after=after,
             caused_bps=caused_bps,
@@ -230,7 +204,7 @@ class DealerWorld:
         return places
 
     def _award(
-        self, request: Request, places: list[int], quoted: Array, fades: Array, cost_bps: Array, lots: Array
+        self, request: Request, places: list[int], quoted: Flags, fades: Flags, cost_bps: Array, lots: Array
     ) -> tuple[dict[int, bool], Array, float, float]:
         """Lifts the best quotes while each is cheaper than working its lots: (place -> confirmed, lots won, paid,
         share left). A refused lift is answered by the next best."""
@@ -257,50 +231,6 @@ class DealerWorld:
         ahead, hedging = self.kernels(request.facts.window_s)
         pressed = ahead @ np.where(leaks, leaked / adv, 0.0) ** power + hedging @ (hedge / adv) ** power
         return request.facts.volatility_bps * pressed
-
-    def _outcome(
-        self,
-        request: Request,
-        chosen: Chosen,
-        places: list[int],
-        quoted: Array,
-        said_s: Array,
-        cost_bps: Array,
-        share: Array,
-        lifted: dict[int, bool],
-        caused_bps: Array,
-    ) -> Outcome:
-        """What the desk sees of it."""
-        likely = chosen.propensities or (math.nan,) * len(self.panel)
-        times, costs, shares, is_quoted = said_s.tolist(), cost_bps.tolist(), share.tolist(), quoted.tolist()
-        asked = tuple(
-            Asked(
-                dealer=self.dealers[place],
-                propensity=likely[place],
-                answer=Answer.QUOTED if is_quoted[place] else Answer.NONE,
-                response_s=None if math.isnan(times[place]) else times[place],
-                cost_bps=costs[place] if is_quoted[place] else None,
-                quoted_size=shares[place] if is_quoted[place] else None,
-                lifted=place in lifted,
-                confirmed=lifted.get(place, False),
-            )
-            for place in places
-        )
-        moves: Sequence[float | None] = (request.own_bps + caused_bps).tolist()
-        if request.chances.desk_u[10] < self.terms.missing:
-            moves = (None,) * len(MARK_OUT_HORIZONS_S)
-        controls = tuple(request.control_bps.tolist())
-        return Outcome(
-            rfq=RfqId(f"study-{request.number:06d}"),
-            facts=request.facts,
-            asked=asked,
-            mark_out_bps=moves[MARK],
-            control_bps=controls[MARK],
-            mark_outs_bps=tuple(moves),
-            controls_bps=controls,
-            candidates=self.dealers if chosen.propensities else (),
-            propensities=chosen.propensities,
-        )
 
 
 def _flags(panel: Sequence[DealerTraits], holds: Callable[[DealerTraits, str], bool]) -> Array:

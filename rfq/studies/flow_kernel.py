@@ -3,12 +3,12 @@
 There a dealer trades ahead or hedges as `pending` lots at a pace, and the propagator answers. Trading Q lots evenly
 over T presses the mid, after t, by
 
-    LEVEL * sigma * (Q / ADV)^EXPONENT * (T / day)^(-1/2) * integral over s < t of (v(s) (day / (t - s))^(2 BETA))^(1/2) ds
+    LEVEL * sigma * (Q / ADV)^EXPONENT * (day / T)^(1/2) * integral over s < t of v(s)^(1/2) (t - s)^-BETA ds
 
-with v the pace of trading relative to Q / T, smoothed over SMOOTHED_S: the propagator's own law (`impact`). LEVEL and
-EXPONENT are fitted to paired markets, with the flow and without, by `fit`; `python -m rfq.studies.flow_kernel` measures
-and fits again. Flows are added as if each were alone: a square root of their sum would be less, so where several dealers
-trade at once the kernel is the upper end.
+in days, with v the pace of trading relative to Q / T, smoothed over SMOOTHED_S: the propagator's own law (`impact`).
+LEVEL and EXPONENT are fitted to paired markets, with the flow and without, by `fit`; `python -m
+rfq.studies.flow_kernel` measures and fits again. Flows are added as if each were alone: a square root of their sum
+would be less, so where several dealers trade at once the kernel is the upper end.
 """
 
 from collections.abc import Sequence

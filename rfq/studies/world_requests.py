@@ -96,7 +96,7 @@ class WorldTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chances(NamedTuple):
-    """All that chance does in one request. Arrays [dealers] unless it says otherwise; z are standard normal, u uniform."""
+    """All that chance does in one request. Arrays [dealers] unless said otherwise; z standard normal, u uniform."""
 
     answer_u: Array
     silent_u: Array
@@ -156,7 +156,9 @@ class Requests:
     def chances(self, number: int, again: int = 0) -> Chances:
         """Of one request; `again` > 0 are independent redraws of the same."""
         # Redraws are a block for each request, and stay out of the stream's own.
-        key, row = ((number // BLOCK, 0), number % BLOCK) if not again else ((number, again // BLOCK + 1), again % BLOCK)
+        key, row = (number // BLOCK, 0), number % BLOCK
+        if again:
+            key, row = (number, again // BLOCK + 1), again % BLOCK
         if key not in self._blocks:
             while len(self._blocks) > 3:
                 self._blocks.pop(next(iter(self._blocks)))

@@ -20,7 +20,8 @@ from ml.outcomes import MARK_OUT_S, Outcome, RequestFacts
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.selection import QUANTILES
 from rfq.domain.values import DealerId
-from rfq.studies.dealer_world import MARK, DealerWorld
+from rfq.studies.dealer_world import DealerWorld
+from rfq.studies.world_auction import MARK
 from rfq.studies.world_requests import DAY_S, Request
 
 Array = NDArray[np.float64]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ml.outcomes import Answer
-from rfq.studies.dealer_world import MARK, Auction, DealerWorld
+from rfq.studies.dealer_world import DealerWorld
 from rfq.studies.desk_habit import Chosen, DeskHabit
+from rfq.studies.world_auction import MARK, Auction
 from rfq.studies.world_requests import DAY_S, WorldTerms
 from rfq.studies.world_truth import Truth
 

@@ -189,6 +189,8 @@ def test_a_live_request_gives_the_facts_that_its_stored_row_gives_later():
     live = facts_of(SelectionRequest(terms, ACME, market, NOON, (ONE,), None, 1))
     later = stored([outcome(NOON, facts=facts(side=Side.SELL))])
     (read,) = auctions(later, {ACME.symbol: ACME})
+    assert [m for m in read.mark_outs_bps if m is not None] == [read.mark_out_bps] == [3.0]
+    assert [c for c in read.controls_bps if c is not None] == [read.control_bps] == [1.0]
     assert live == read.facts
     assert live.spread_bps == pytest.approx(5.0)
 
