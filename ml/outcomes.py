@@ -104,6 +104,8 @@ class Outcome(Frozen, frozen=True):
     candidates: tuple[DealerId, ...] = ()
     propensities: tuple[float, ...] = ()
     """Everybody who could have been asked, and each one's exact probability of being; empty where not recorded."""
+    set_propensity: float | None = None
+    """Exact probability of asking just these together; None where not recorded."""
 
     @property
     def competing(self) -> int:

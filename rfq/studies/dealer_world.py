@@ -20,6 +20,7 @@ from dealers.behaviour_traits import DealerTraits
 from dealers.circumstances import SUSPICION, Circumstances, TraitColumns, urgency_of
 from dealers.drawn_panel import drawn_panel
 from dealers.panel import SECTORS, breadth_of
+from ml.expected_cost import GRID
 from ml.memory import PanelMemory
 from ml.outcomes import Outcome, RequestFacts
 from rfq.domain.errors import BadInput
@@ -183,6 +184,10 @@ class DealerWorld:
         terms = self.terms
         impact = terms.rest_impact * facts.volatility_bps * math.sqrt(share * facts.size)
         return share * (terms.rest_spread * facts.spread_bps / 2 + impact)
+
+    def rest_curve_bps(self, facts: RequestFacts) -> Array:
+        """The same at shares 0, 1/GRID, ... 1, as `ml.expected_cost` takes it."""
+        return np.array([self.rest_cost_bps(facts, share) for share in np.linspace(0.0, 1.0, GRID + 1).tolist()])
 
     def kernels(self, window_s: float) -> tuple[Array, Array]:
         """[horizons, dealers] of trading ahead and of hedging: moves of a whole day's volume, see `Kernel.of_one`. Flow

@@ -1,7 +1,7 @@
 """How desks choose today: the best hit rates among those they know, so many as they are used to; partly randomised."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from typing import Protocol
 
@@ -28,6 +28,8 @@ class Chosen(msgspec.Struct, frozen=True):
     asked: tuple[DealerId, ...]
     propensities: tuple[float, ...]
     """Of every candidate, in the order in which they were given."""
+    of_set: float | None = None
+    """Of exactly these together; None where the policy does not know."""
 
 
 class Policy(Protocol):
@@ -66,15 +68,16 @@ class DeskHabit:
         order = self.ranked(facts, candidates)
         count = int(rng.integers(least, most + 1)) if rng.random() < terms.recounted else usual
         random = int(rng.binomial(count, terms.explored))
-        random = random if len(candidates) > count - random else 0
         kept = order[: count - random]
         others = rng.permutation(len(candidates) - len(kept))[:random] + len(kept)
         by_rank = inclusion_by_rank(len(candidates), usual, least, most, terms.explored, terms.recounted)
         propensities = [0.0] * len(candidates)
         for rank, place in enumerate(order):
             propensities[place] = by_rank[rank]
-        asked = (*kept, *(order[int(rank)] for rank in others))
-        return Chosen(tuple(candidates[i] for i in asked), tuple(propensities))
+        ranks = (*range(len(kept)), *others.tolist())
+        asked = tuple(candidates[order[rank]] for rank in ranks)
+        of_set = probability_of(set(ranks), len(candidates), usual, least, most, terms.explored, terms.recounted)
+        return Chosen(asked, tuple(propensities), of_set)
 
     def ranked(self, facts: RequestFacts, candidates: Sequence[DealerId]) -> list[int]:
         """Places of the candidates by the desk's hit rate in the sector; ties as they come."""
@@ -113,17 +116,35 @@ def inclusion_by_rank(
     candidates: int, usual: int, least: int, most: int, explored: float, recounted: float
 ) -> tuple[float, ...]:
     """Exact probability that DeskHabit asks the dealer of each rank."""
-    counts = np.zeros(most + 1)
-    counts[least : most + 1] += recounted / (most - least + 1)
-    counts[usual] += 1.0 - recounted
+    counts = _counts(usual, least, most, recounted)
     found = np.zeros(candidates)
     for count in range(least, most + 1):
         for random in range(count + 1):
             chance = counts[count] * math.comb(count, random) * explored**random * (1 - explored) ** (count - random)
-            left = candidates - (count - random)
-            taken = random if left > 0 else 0
-            kept = count - taken
+            kept = count - random
             found[:kept] += chance
-            if taken:
-                found[kept:] += chance * taken / (candidates - kept)
+            if random:
+                found[kept:] += chance * random / (candidates - kept)
     return tuple(np.minimum(1.0, found).tolist())
+
+
+def probability_of(
+    ranks: Set[int], candidates: int, usual: int, least: int, most: int, explored: float, recounted: float
+) -> float:
+    """Exact probability that DeskHabit asks just the dealers of these ranks."""
+    count = len(ranks)
+    leading = next(rank for rank in range(count + 1) if rank not in ranks)
+    found = 0.0
+    for random in range(count - leading, count + 1):
+        outside = candidates - (count - random)
+        chance = math.comb(count, random) * explored**random * (1 - explored) ** (count - random)
+        found += chance / math.comb(outside, random)
+    return float(found * _counts(usual, least, most, recounted)[count])
+
+
+def _counts(usual: int, least: int, most: int, recounted: float) -> np.ndarray:
+    """Probability of each number asked, 0 to `most`."""
+    counts = np.zeros(most + 1)
+    counts[least:] += recounted / (most - least + 1)
+    counts[usual] += 1.0 - recounted
+    return counts

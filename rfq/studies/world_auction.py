@@ -97,4 +97,5 @@ def outcome_of(
         controls_bps=controls,
         candidates=dealers if chosen.propensities else (),
         propensities=chosen.propensities,
+        set_propensity=chosen.of_set,
     )

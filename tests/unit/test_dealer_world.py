@@ -1,6 +1,6 @@
 """The study world: one set of laws for panels and single dealers, exact logs, common chances, closed loops."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from time import process_time
 
 import numpy as np
@@ -17,7 +17,7 @@ from rfq.domain.errors import BadInput
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.values import DealerId
 from rfq.studies.dealer_world import DealerWorld
-from rfq.studies.desk_habit import Chosen, DeskHabit
+from rfq.studies.desk_habit import Chosen, DeskHabit, inclusion_by_rank, probability_of
 from rfq.studies.world_auction import MARK
 from rfq.studies.world_requests import WorldTerms
 
@@ -105,6 +105,20 @@ def test_propensities_are_how_often_each_dealer_is_asked(shares):
     np.testing.assert_allclose(often / draws, told, atol=0.025)
     assert often.sum() / draws == pytest.approx(sum(told), abs=0.06)
     assert (min(told) > 0) is (shares[0] > 0)
+
+
+def test_the_probability_of_a_set_is_how_often_just_these_are_asked():
+    """All sets of a small panel: they add up to one, and to each dealer's own probability."""
+    how = {"candidates": 6, "usual": 3, "least": 1, "most": 4, "explored": 0.3, "recounted": 0.4}
+    sets = [set(ranks) for count in range(1, 5) for ranks in combinations(range(6), count)]
+    likely = [probability_of(ranks, **how) for ranks in sets]
+    assert sum(likely) == pytest.approx(1.0, abs=1e-12) and min(likely) > 0
+    alone = [sum(p for ranks, p in zip(sets, likely, strict=True) if rank in ranks) for rank in range(6)]
+    np.testing.assert_allclose(alone, inclusion_by_rank(**how), atol=1e-12)
+    outcomes = list(DealerWorld(11, WorldTerms(requests=300)).history())
+    assert all(o.set_propensity is not None and 0 < o.set_propensity < 1 for o in outcomes)
+    habitual = [o.set_propensity for o in outcomes if o.set_propensity and o.set_propensity > 0.2]
+    assert 0.3 < len(habitual) / len(outcomes) < 0.6, "no slot and no number at random: .85^(1 + about 4.5)"
 
 
 def test_a_desk_log_without_exploration_is_certain_and_everyone_stands_in_the_log():
