@@ -1,10 +1,12 @@
 """A simulated dealer: prices, delays, declines, fades, leaks and hedges. No I/O; randomness is passed in."""
 
 import math
+from collections.abc import Mapping
 
 from numpy.random import Generator
 
-from dealers.behaviour_pricing import charges, price_at, quote_cost_bps, rivals
+from dealers import behaviour_laws as laws
+from dealers.behaviour_pricing import charges, price_at, quote_cost_bps, skewed_noise
 from dealers.behaviour_traits import (
     Campaign,
     DealerTraits,
@@ -16,19 +18,25 @@ from dealers.behaviour_traits import (
     RequestView,
     Silence,
 )
+from dealers.circumstances import USUAL_BREADTH, Circumstances, circumstances
 from rfq.domain.values import NO_LOTS, DealerId, Instrument, Price, Quantity, Side
-
-LEAK_SIZE = 0.01
-"""Request size, as a share of ADV, at which the propensity to trade ahead reaches half its full rate."""
 
 
 class SimulatedDealer:
     """One dealer with its hidden state: inventory per sector, in standard units (1 = its usual appetite)."""
 
-    def __init__(self, traits: DealerTraits, rng: Generator, sectors: tuple[str, ...] = ()) -> None:
-        """Draws the opening inventory of `sectors`; a sector met later opens flat."""
+    def __init__(
+        self,
+        traits: DealerTraits,
+        rng: Generator,
+        sectors: tuple[str, ...] = (),
+        breadth: Mapping[str, float] | None = None,
+    ) -> None:
+        """Draws the opening inventory of `sectors`; a sector met later opens flat. `breadth` says what share of all
+        dealers makes each sector's markets."""
         self.traits = traits
         self._inventory = {sector: float(rng.standard_normal()) for sector in sectors}
+        self._breadth = breadth or {}
 
     @property
     def id(self) -> DealerId:
@@ -48,32 +56,20 @@ class SimulatedDealer:
             self._inventory[sector] = keep * self._inventory[sector] + wander * float(shock)
 
     def answer_probability(self, view: RequestView) -> float:
-        """Probability of quoting. Falls with the number asked, rises with size."""
-        t, sector = self.traits, view.instrument.sector
-        if t.coverage and sector not in t.coverage:
-            return 0.0
-        logit = t.answer_logit
-        logit += t.answer_per_rival * math.log(1 + rivals(view))
-        logit += t.answer_per_size * math.log1p(view.block / 0.01)
-        if sector in t.specialisms:
-            logit += t.answer_specialist
-        if view.side is not None:
-            logit += t.answer_axe * max(-2.0, min(2.0, view.side.sign * self.inventory(sector)))
-        if view.desk is not None:
-            logit += 0.6 * t.relationship
-        return 1.0 / (1.0 + math.exp(-logit))
+        """Probability of quoting: see `behaviour_laws`."""
+        return float(laws.answer_probability(self.traits, self._seen(view)))
 
     def on_request(self, view: RequestView, rng: Generator) -> Plan:
         """Quote, decline or stay silent; and when."""
-        t, sector = self.traits, view.instrument.sector
-        pace = view.time_left_s * t.pace * math.exp(t.pace_spread * float(rng.standard_normal()))
-        delay_s = t.latency_s + max(0.0, pace)
+        t, seen = self.traits, self._seen(view)
+        delay_s = float(laws.answer_delay_s(t, view.time_left_s, float(rng.standard_normal())))
         if view.time_left_s <= t.latency_s:
             return Declining(delay_s=t.latency_s, reason=DeclineReason.TOO_LATE)
-        if t.coverage and sector not in t.coverage:
+        if not seen.covers:
             return Declining(delay_s=t.latency_s, reason=DeclineReason.UNKNOWN_SYMBOL)
-        answers = rng.random() < self.answer_probability(view)
-        lots = self._appetite(view, rng)
+        answers = rng.random() < float(laws.answer_probability(t, seen))
+        z = float(rng.standard_normal())
+        lots = Quantity(int(laws.quoted_lots(t, seen, view.instrument.adv, view.quantity, z)))
         if not answers or lots < max(1, view.minimum):
             if rng.random() < t.silent_share:
                 return Silence()
@@ -82,12 +78,14 @@ class SimulatedDealer:
                 delay_s=0.6 * delay_s, reason=DeclineReason.NO_INVENTORY if short else DeclineReason.PASS
             )
         minimum = Quantity(max(view.minimum, math.ceil(t.minimum_share * lots)))
-        held = self.inventory(sector)
+        share = lots / view.instrument.adv
 
         def side_price(desk_side: Side) -> Price | None:
             if view.side is not None and view.side is not desk_side:
                 return None
-            return price_at(view, desk_side, quote_cost_bps(t, charges(t, view, desk_side, lots, held), rng))
+            terms = charges(t, seen, desk_side.sign, share)
+            noise = float(skewed_noise(rng, t.noise_shape, t.noise_skew))
+            return price_at(view, desk_side, float(quote_cost_bps(t, terms, noise)))
 
         offer, bid = side_price(Side.BUY), side_price(Side.SELL)
         if offer is not None and bid is not None and bid >= offer:
@@ -131,59 +129,37 @@ class SimulatedDealer:
     ) -> float:
         """Probability of refusing a last-look lift."""
         against_bps = desk_side.sign * (mid_now - mid_quoted) / mid_quoted * 1e4
-        moved = self.traits.fade_per_move * max(0.0, against_bps) / volatility_bps
-        return min(0.98, self.traits.fade_rate + moved)
+        return float(laws.fade_probability(self.traits, against_bps, volatility_bps))
 
     def leak_probability(self, view: RequestView) -> float:
-        """Probability of trading ahead when asked and not hit; 0 when the side is hidden."""
-        if view.side is None:
-            return 0.0
-        return self.traits.leak_rate * view.block / (view.block + LEAK_SIZE)
+        """Probability of trading ahead when asked and not hit: see `behaviour_laws`."""
+        return float(laws.leak_probability(self.traits, self._seen(view)))
 
     def after_losing(self, view: RequestView, rng: Generator) -> Campaign | None:
         """Asked and not hit (declining included): perhaps trades ahead, in the desk's direction."""
         if view.side is None or rng.random() >= self.leak_probability(view):
             return None
-        share = self.traits.leak_share * math.exp(0.4 * float(rng.standard_normal()))
-        lots = Quantity(max(1, min(int(share * view.quantity), self._usual(view.instrument))))
+        z = float(rng.standard_normal())
+        lots = Quantity(int(laws.leaked_lots(self.traits, view.instrument.adv, view.quantity, z)))
         return _campaign(view.side, lots, self.traits.leak_horizon_s, rng)
 
     def after_winning(
         self, instrument: Instrument, desk_side: Side, lots: Quantity, rng: Generator
     ) -> Campaign | None:
-        """Takes the other side of `lots`, and hedges in the desk's direction what inventory does not absorb.
+        """Takes the other side of `lots`, and hedges what inventory does not absorb: see `behaviour_laws`."""
+        sector, usual = instrument.sector, float(laws.usual_lots(self.traits, instrument.adv))
+        hedge, held = laws.after_trade(self.traits, self.inventory(sector), desk_side.sign, lots, usual)
+        self._inventory[sector] = float(held)
+        return _campaign(desk_side, Quantity(int(hedge)), self.traits.hedge_horizon_s, rng) if hedge > 0 else None
 
-        A desk that buys leaves the dealer shorter, so the hedge buys. What it held already counts first.
-        """
-        sector, usual = instrument.sector, self._usual(instrument)
-        held = self.inventory(sector)
-        self._inventory[sector] = held - desk_side.sign * lots / usual
-        absorbed = max(0.0, desk_side.sign * held) * usual
-        hedge = Quantity(int(self.traits.hedge_share * max(0.0, lots - absorbed)))
-        if hedge <= 0:
-            return None
-        self._inventory[sector] += desk_side.sign * hedge / usual
-        return _campaign(desk_side, hedge, self.traits.hedge_horizon_s, rng)
-
-    def _usual(self, instrument: Instrument) -> int:
-        return max(1, int(self.traits.appetite * instrument.adv))
+    def _seen(self, view: RequestView) -> Circumstances:
+        sector = view.instrument.sector
+        return circumstances(
+            self.traits, view, self.inventory(sector), self._breadth.get(sector, USUAL_BREADTH)
+        )
 
     def _misaligned(self, view: RequestView) -> bool:
         return view.side is not None and view.side.sign * self.inventory(view.instrument.sector) < -0.5
-
-    def _appetite(self, view: RequestView, rng: Generator) -> Quantity:
-        """Lots that it would quote: about its usual share of ADV, more in its sectors or to cut inventory."""
-        usual = self._usual(view.instrument) * math.exp(0.35 * float(rng.standard_normal()))
-        if view.instrument.sector in self.traits.specialisms:
-            usual *= 1.5
-        if view.side is not None:
-            axe = view.side.sign * self.inventory(view.instrument.sector)
-            usual *= 1.0 + 0.3 * max(-1.5, min(1.5, axe))
-        if usual >= 0.8 * view.quantity:
-            return view.quantity
-        # Two significant digits, as people quote.
-        step = 10 ** max(0, math.floor(math.log10(max(usual, 1.0))) - 1)
-        return Quantity(max(1, int(usual // step * step)))
 
 
 def _campaign(side: Side, lots: Quantity, horizon_s: float, rng: Generator) -> Campaign:

@@ -43,6 +43,8 @@ class DealerTraits(Frozen, frozen=True):
     margin: float = 0.5
     """Profit asked, as a share of spread and risk, when alone; divided by the number asked."""
     specialist_discount: float = 0.25
+    relationship_discount: float = 0.1
+    """Off spread and risk for the best relationship with a disclosed desk."""
     anonymity_premium: float = 0.08
     skew: float = 0.03
     """Shift of both sides per unit of inventory and per daily volatility."""
@@ -65,8 +67,12 @@ class DealerTraits(Frozen, frozen=True):
     """Added to the logit per unit of inventory that the request would reduce."""
     silent_share: float = 0.25
     """Of requests not quoted: the share left without any reply."""
+    answer_per_breadth: float = 2.0
+    """Added to the logit per share of all dealers that make the market."""
     relationship: float = 0.5
-    """With a disclosed desk, 0 to 1: a likelier answer and a keener price."""
+    """With a disclosed desk, 0 to 1: a likelier answer, a keener price and fewer leaks."""
+    relationships: tuple[tuple[str, float], ...] = ()
+    """With desks of its own, by name, where it differs."""
 
     appetite: float = 0.06
     """Usual quantity quoted, as a share of ADV."""
@@ -94,13 +100,18 @@ class DealerTraits(Frozen, frozen=True):
     """Probability of trading ahead after losing a very large request."""
     leak_share: float = 0.1
     """Usual lots traded ahead, as a share of the request."""
+    leak_per_urgency: float = 0.8
+    """Log of the rate's rise from a request without hurry to one in full hurry."""
+    leak_loyalty: float = 0.5
+    """Share of the leaks that the best relationship prevents."""
     leak_horizon_s: float = 120.0
     hedge_share: float = 0.7
     """Share of a won quantity hedged in the market."""
     hedge_horizon_s: float = 1800.0
 
     def __post_init__(self) -> None:
-        for name in ("silent_share", "relationship", "fade_rate", "leak_rate", "minimum_share", "informed"):
+        shares = ("silent_share", "relationship", "fade_rate", "leak_rate", "leak_loyalty", "minimum_share", "informed")
+        for name in shares:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise BadInput(f"{self.dealer}.{name}", value, "must lie between 0 and 1")
@@ -117,6 +128,12 @@ class DealerTraits(Frozen, frozen=True):
             value = getattr(self, name)
             if value <= 0:
                 raise BadInput(f"{self.dealer}.{name}", value, "must be positive")
+        for desk, strength in self.relationships:
+            if not 0 <= strength <= 1:
+                raise BadInput(f"{self.dealer}.relationships.{desk}", strength, "must lie between 0 and 1")
+
+    def relationship_with(self, desk: str | None) -> float:
+        return next((strength for name, strength in self.relationships if name == desk), self.relationship)
 
 
 class RequestView(Frozen, frozen=True):

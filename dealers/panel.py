@@ -127,8 +127,14 @@ def default_panel(seed: int, n: int = 12) -> tuple[DealerTraits, ...]:
     return tuple(panel)
 
 
+def breadth_of(panel: tuple[DealerTraits, ...], sectors: tuple[str, ...] = SECTORS) -> dict[str, float]:
+    """The share of the panel that makes each sector's markets."""
+    return {sector: sum(sector in t.specialisms for t in panel) / len(panel) for sector in sectors}
+
+
 def open_panel(
     panel: tuple[DealerTraits, ...], rng: Generator, sectors: tuple[str, ...] = SECTORS
 ) -> dict[DealerId, SimulatedDealer]:
     """Living dealers, each with its own opening inventory, in panel order."""
-    return {traits.dealer: SimulatedDealer(traits, rng, sectors) for traits in panel}
+    breadth = breadth_of(panel, sectors)
+    return {traits.dealer: SimulatedDealer(traits, rng, sectors, breadth) for traits in panel}

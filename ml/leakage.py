@@ -1,8 +1,9 @@
 """Who leaks: mark-outs explained as a sum over the dealers asked and not hit, each dealer shrunk to its peers.
 
 Per auction, in daily volatilities: mark_out = sqrt(size) * sum of theta_d over losers + hedging of the winners
-+ beta * control + noise, theta_d ~ N(mu, tau^2). Dividing by volatility weights each mark-out by 1 / volatility
-squared. Without the control, losing is endogenous (informed dealers quote wide) and the bias stays.
++ beta * control + hurry + noise, theta_d ~ N(mu, tau^2). Dividing by volatility weights each mark-out by 1 / volatility
+squared. Without the control, losing is endogenous (informed dealers quote wide) and the bias stays; without the term
+for hurry, the drift of urgent blocks, which ask more dealers, would be laid on dealers.
 """
 
 import math
@@ -34,8 +35,8 @@ class Leakage(msgspec.Struct, frozen=True):
     """tau and the uncertainty of mu together."""
     hidden: float
     """theta of a dealer asked without being shown the side, common to all."""
-    unrelated_terms: tuple[float, float, float]
-    """Intercept, control and winners' hedging: moves that losers did not cause."""
+    unrelated_terms: tuple[float, float, float, float]
+    """Intercept, control, winners' hedging and hurry: moves that losers did not cause."""
     noise: float
     """Standard deviation of a mark-out that asking does not explain, in daily volatilities."""
     auctions: int
@@ -47,9 +48,9 @@ class Leakage(msgspec.Struct, frozen=True):
 
     def unrelated(self, outcome: Outcome) -> float:
         """The part of an auction's mark-out that its losers did not cause, in daily volatilities."""
-        intercept, control, hedging = self.unrelated_terms
+        intercept, control, hedging, hurry = self.unrelated_terms
         move = (outcome.control_bps or 0.0) / outcome.facts.volatility_bps
-        return intercept + control * move + hedging * _hedged(outcome)
+        return intercept + control * move + hedging * _hedged(outcome) + hurry * outcome.facts.urgent
 
     def interval_bps(self, facts: RequestFacts, dealer: DealerId, widths: float = 1.645) -> tuple[float, float]:
         """Posterior interval of a dealer's leakage, 90% by default."""
@@ -75,7 +76,7 @@ def fit_leakage(outcomes: Sequence[Outcome]) -> Leakage:
     mu, tau2, noise2 = 0.0, 0.01, float(moves.var())
     mean, cov = np.zeros(design.shape[1]), np.eye(design.shape[1])
     for _ in range(ROUNDS):
-        # Nuisance terms (intercept, control, hedging, hidden side) have an almost flat prior about 0.
+        # Nuisance terms (intercept, control, hedging, hurry, hidden side) have an almost flat prior about 0.
         prior = np.concatenate([np.full(count, 1.0 / tau2), np.full(nuisance, 1e-4)])
         centre = np.concatenate([np.full(count, mu), np.zeros(nuisance)])
         cov = np.linalg.inv(gram / noise2 + np.diag(prior))
@@ -90,17 +91,18 @@ def fit_leakage(outcomes: Sequence[Outcome]) -> Leakage:
         spread={d: float(deviation[i]) for i, d in enumerate(dealers)},
         peers=mu,
         peers_spread=math.sqrt(tau2 + tau2 / count),
-        hidden=float(mean[count + 3]),
-        unrelated_terms=(float(mean[count]), float(mean[count + 1]), float(mean[count + 2])),
+        hidden=float(mean[count + 4]),
+        unrelated_terms=(float(mean[count]), float(mean[count + 1]), float(mean[count + 2]), float(mean[count + 3])),
         noise=math.sqrt(noise2),
         auctions=len(usable),
     )
 
 
 def _design(outcomes: Sequence[Outcome], column: Mapping[DealerId, int]) -> tuple[Array, Array]:
-    """Columns: each dealer asked and not hit; then intercept, control, winners' hedging, losers of hidden sides."""
+    """Columns: each dealer asked and not hit; then intercept, control, winners' hedging, hurry, losers of
+    hidden sides."""
     count = len(column)
-    design = np.zeros((len(outcomes), count + 4))
+    design = np.zeros((len(outcomes), count + 5))
     moves = np.empty(len(outcomes))
     for row, outcome in enumerate(outcomes):
         facts = outcome.facts
@@ -108,9 +110,10 @@ def _design(outcomes: Sequence[Outcome], column: Mapping[DealerId, int]) -> tupl
         root = math.sqrt(facts.size)
         for asked in outcome.asked:
             if asked.lost:
-                design[row, count + 3 if facts.two_way else column[asked.dealer]] += root
+                design[row, count + 4 if facts.two_way else column[asked.dealer]] += root
         design[row, count] = 1.0
         design[row, count + 2] = _hedged(outcome)
+        design[row, count + 3] = facts.urgent
         design[row, count + 1] = outcome.control_bps / facts.volatility_bps
         moves[row] = outcome.mark_out_bps / facts.volatility_bps
     return design, moves

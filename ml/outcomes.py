@@ -11,7 +11,7 @@ from itertools import groupby
 
 from rfq.domain.errors import BadInput
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
-from rfq.domain.rfq import RequestSide
+from rfq.domain.rfq import RequestSide, Urgency
 from rfq.domain.values import DealerId, Frozen, Instrument, RfqId, Side, Symbol
 from rfq.ports import DealerOutcome, MarketView, SelectionRequest
 
@@ -43,6 +43,10 @@ class RequestFacts(Frozen, frozen=True):
     window_s: float = 10.0
     anonymous: bool = False
     residual_disclosed: bool = False
+    urgent: bool = False
+    """The desk is in a hurry: it asks more dealers, and its blocks drift further by themselves."""
+    desk: str = ""
+    """Whose request it is; dealers know unless `anonymous`. Empty where it was not recorded."""
 
     def __post_init__(self) -> None:
         for name in ("size", "volatility_bps", "spread_bps", "usual_volatility_bps", "usual_spread_bps", "window_s"):
@@ -94,6 +98,14 @@ class Outcome(Frozen, frozen=True):
     control_bps: float | None = None
     in_auction: int = 0
     """Dealers asked in the whole auction, where others were asked in another wave; 0 means these alone."""
+    mark_outs_bps: tuple[float | None, ...] = ()
+    controls_bps: tuple[float | None, ...] = ()
+    """The same at every one of MARK_OUT_HORIZONS_S."""
+    candidates: tuple[DealerId, ...] = ()
+    propensities: tuple[float, ...] = ()
+    """Everybody who could have been asked, and each one's exact probability of being; empty where not recorded."""
+    set_propensity: float | None = None
+    """Exact probability of asking just these together; None where not recorded."""
 
     @property
     def competing(self) -> int:
@@ -122,6 +134,7 @@ def facts_of(request: SelectionRequest) -> RequestFacts:
         window_s=terms.quote_window_s,
         anonymous=terms.anonymous,
         residual_disclosed=terms.disclose_residual,
+        urgent=terms.residual is not None and terms.residual.urgency is Urgency.HIGH,
     )
 
 
@@ -172,6 +185,8 @@ def _outcome(rows: list[DealerOutcome], instrument: Instrument) -> Outcome:
         mark_out_bps=_at(first.mark_outs, _MARK),
         control_bps=_at(first.controls, _MARK),
         in_auction=first.asked,
+        mark_outs_bps=first.mark_outs,
+        controls_bps=first.controls,
     )
 
 

@@ -1,4 +1,4 @@
-"""Training runs for the dealer models: from the study world, or from a service's own stored history."""
+"""Training runs for the dealer models: from a study world of the service's fleet, or from its own stored history."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from dealers.panel import default_panel
 from ml.dealer_models import KIND, DealerModels
 from ml.outcomes import RequestFacts, auctions
 from ml.registry import SHIPPED
@@ -14,7 +15,9 @@ from ml.scores import rank_correlation
 from ml.train_dealers import train_dealers
 from rfq.domain.values import Instrument, Side, Symbol
 from rfq.ports import HistoryReader
-from rfq.studies.dealer_history import StudyTerms, StudyWorld
+from rfq.studies.dealer_world import DealerWorld
+from rfq.studies.world_requests import WorldTerms
+from rfq.studies.world_truth import Truth
 
 DEFAULT_SEED = 20260302
 DEFAULT_REQUESTS = 12_000
@@ -28,19 +31,24 @@ def train_from_study(
 
     The manifest's metrics gain how well leakage agrees with the world's truth, which a desk could never know.
     """
-    world = StudyWorld(seed, StudyTerms(requests=requests))
+    world = fleet_world(seed, requests)
     outcomes = list(world.history())
     terms = world.terms
     models = train_dealers(
         outcomes,
         seed,
         f"study world: {requests} auctions of {len(world.panel)} declared dealers over "
-        f"{(outcomes[-1].facts.at - outcomes[0].facts.at).days} days, {terms.explored:.0%} of slots at random, "
-        f"{terms.least} to {terms.most} asked",
+        f"{(outcomes[-1].facts.at - outcomes[0].facts.at).days} days, {terms.explored:.0%} of slots and "
+        f"{terms.recounted:.0%} of numbers asked at random, {terms.least} to {terms.most} asked",
     )
     metrics = {**models.manifest.metrics, **leakage_against_truth(world, models)}
     models.manifest = msgspec.structs.replace(models.manifest, metrics=metrics)
     return models.save(folder or SHIPPED / KIND)
+
+
+def fleet_world(seed: int, requests: int) -> DealerWorld:
+    """A study world of the twelve dealers that the service meets, rather than of drawn ones."""
+    return DealerWorld(seed, WorldTerms(requests=requests, most=7), default_panel(seed))
 
 
 async def train_from_history(
@@ -56,9 +64,9 @@ async def train_from_history(
     return train_dealers(auctions(rows, instruments), seed, described).save(folder)
 
 
-def leakage_against_truth(world: StudyWorld, models: DealerModels) -> dict[str, float]:
+def leakage_against_truth(world: DealerWorld, models: DealerModels) -> dict[str, float]:
     """Per dealer, at a request of 5% of ADV and 150 bps of volatility: predicted against the world's truth."""
-    instrument = world.instruments[0]
+    instrument = world.requests.instruments[0]
     facts = RequestFacts(
         at=world.now,
         symbol=instrument.symbol,
@@ -71,8 +79,7 @@ def leakage_against_truth(world: StudyWorld, models: DealerModels) -> dict[str, 
         usual_volatility_bps=instrument.volatility_bps,
         usual_spread_bps=instrument.spread_bps,
     )
-    dealers = [traits.dealer for traits in world.panel]
-    truth = np.array([world.expected_leakage_bps(i, facts) for i in range(len(dealers))])
+    dealers, truth = world.dealers, Truth(world).leakage_bps(facts)
     found = models.leakage.expected_bps(facts, dealers)
     bounds = np.array([models.leakage.interval_bps(facts, d) for d in dealers])
     covered = (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])

@@ -92,7 +92,7 @@ def metaorders(
     place = np.arange(markets)
     wanted = np.array(SHARES)[place % len(SHARES)]
     sides = np.where(place // len(SHARES) % 2, -1, 1)
-    acting, alone = (_markets(parameters, markets, seed, threads) for _ in range(2))
+    acting, alone = (warmed_markets(parameters, markets, seed, threads) for _ in range(2))
     lots, done = wanted * parameters.day_lots, np.zeros(markets, np.int64)
     steps = round(SLICE_S / acting.step_s)
     for number in range(slices):
@@ -105,7 +105,7 @@ def metaorders(
             alone.advance(steps)
     moves, ahead = [], steps
     for after, until in zip(DECAY, (*DECAY[1:], None), strict=True):
-        moves.append(sides * (_mid(acting, ahead) - _mid(alone, ahead)))
+        moves.append(sides * (mid_after(acting, ahead) - mid_after(alone, ahead)))
         ahead = 0 if until is None else round((until - after) * duration_s / acting.step_s)
     sigma = parameters.day_sigma_grids * acting.state.grid.numpy()
     sigmas = np.array(moves) / sigma
@@ -210,7 +210,7 @@ def _pictured(measured: Sequence[Metaorders]) -> "Impact":
     )
 
 
-def _markets(parameters: BookParameters, markets: int, seed: int, threads: int) -> BatchedMarket:
+def warmed_markets(parameters: BookParameters, markets: int, seed: int, threads: int) -> BatchedMarket:
     """Markets with all conditions, after a quarter of an hour, an hour and more into the session."""
     character = Character(FIRST_BID, mean_lots=parameters.mean_lots, opened_s=OPENED_S)
     seeds = np.random.SeedSequence(seed).generate_state(markets, np.uint64).tolist()
@@ -219,7 +219,7 @@ def _markets(parameters: BookParameters, markets: int, seed: int, threads: int) 
     return made
 
 
-def _mid(market: BatchedMarket, ahead: int) -> Floats:
+def mid_after(market: BatchedMarket, ahead: int) -> Floats:
     """The displayed mid after `ahead` more steps, price units; NaN while a side is empty."""
     if ahead > 1:
         market.advance(ahead - 1)

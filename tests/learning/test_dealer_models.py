@@ -16,15 +16,15 @@ from ml.train_dealers import train_dealers
 from ml.training_rows import training_rows
 from rfq.domain.errors import BadInput
 from rfq.domain.values import DealerId
-from rfq.studies.dealer_history import StudyTerms, StudyWorld
-from rfq.studies.dealer_training import leakage_against_truth
+from rfq.studies.dealer_training import fleet_world, leakage_against_truth
+from rfq.studies.dealer_world import DealerWorld
 
 REQUESTS = 2500
 
 
 @pytest.fixture(scope="module")
-def world() -> StudyWorld:
-    return StudyWorld(11, StudyTerms(requests=REQUESTS))
+def world() -> DealerWorld:
+    return fleet_world(11, REQUESTS)
 
 
 @pytest.fixture(scope="module")
@@ -169,31 +169,6 @@ def test_too_little_or_unordered_history_is_refused(history):
         train_dealers(history[:100], 1, "a test")
     with pytest.raises(BadInput, match="time order"):
         train_dealers(history[::-1], 1, "a test")
-
-
-def test_history_is_repeatable_and_logs_the_propensities_of_its_slots():
-    one, two = (list(StudyWorld(3, StudyTerms(requests=60)).history()) for _ in range(2))
-    assert one == two
-    assert one != list(StudyWorld(4, StudyTerms(requests=60)).history())
-    terms = StudyTerms(requests=1500, explored=0.3)
-    slots = [a.propensity for o in StudyWorld(3, terms).history() for a in o.asked]
-    # A slot is the habit's with 1 - .3 + .3 / left, somebody else's with .3 / left.
-    followed = np.mean([p > 0.5 for p in slots])
-    expected = np.mean([0.7 + 0.3 / (12 - k) for o in StudyWorld(3, terms).history() for k in range(len(o.asked))])
-    assert followed == pytest.approx(expected, abs=0.015)
-
-
-def test_real_world_signs_hold_in_the_study_world(history):
-    """Riggs et al. and the bank's own records: fewer answers and wins each, but dearer moves, with more asked."""
-
-    def mean(least: int, most: int, of) -> float:
-        return float(np.mean([of(a) for o in history if least <= len(o.asked) <= most for a in o.asked]))
-
-    assert mean(2, 3, lambda a: a.answer == "quoted") > mean(6, 7, lambda a: a.answer == "quoted")
-    assert mean(2, 3, lambda a: not a.lost) > mean(6, 7, lambda a: not a.lost)
-    moved = [(len(o.asked), o.mark_out_bps / o.facts.volatility_bps) for o in history if o.mark_out_bps is not None]
-    few, many = ([m for n, m in moved if (n <= 3) is small] for small in (True, False))
-    assert np.mean(many) > np.mean(few)
 
 
 def test_scores_agree_with_their_definitions():

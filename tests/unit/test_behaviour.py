@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dealers.behaviour import SimulatedDealer
-from dealers.behaviour_pricing import charges, noise_mean, skewed_noise
+from dealers.behaviour_pricing import charges, noise_mean, skewed_noise, skewed_quantile
 from dealers.behaviour_traits import DealerTraits, DeclineReason, Declining, Quoting, RequestView, Silence
+from dealers.circumstances import circumstances
 from dealers.panel import SECTORS, default_panel, open_panel
 from rfq.domain.errors import BadInput
 from rfq.domain.values import DealerId, Instrument, Price, Quantity, Side, Symbol, TickBand
@@ -46,7 +47,7 @@ def flat_dealer(traits: DealerTraits = PLAIN) -> SimulatedDealer:
 def cost(
     v: RequestView, side: Side = Side.BUY, lots: float = 50_000, inventory: float = 0.0, traits=PLAIN
 ) -> float:
-    return charges(traits, v, side, lots, inventory).total
+    return charges(traits, circumstances(traits, v, inventory), side.sign, lots / v.instrument.adv).total
 
 
 def plans(dealer: SimulatedDealer, v: RequestView, n: int = 2000, seed: int = 1):
@@ -82,6 +83,8 @@ def test_answers_fall_with_the_number_asked_and_rise_with_size_and_specialism():
     assert falling[0] - falling[-1] > 0.1
     sizes = [dealer.answer_probability(view(quantity=Quantity(q))) for q in (1_000, 20_000, 400_000)]
     assert sizes == sorted(sizes)
+    broad, narrow = (SimulatedDealer(PLAIN, np.random.default_rng(0), (), {"technology": b}) for b in (0.4, 0.05))
+    assert broad.answer_probability(view()) > dealer.answer_probability(view()) > narrow.answer_probability(view())
     own = flat_dealer(PLAIN.but(specialisms=("technology",)))
     assert own.answer_probability(view()) > dealer.answer_probability(view())
     share = np.mean([isinstance(p, Quoting) for p in plans(dealer, view())])
@@ -104,11 +107,13 @@ def test_anonymity_costs_and_a_relationship_pays():
 
 def test_noise_is_centred_skewed_and_heavier_tailed_than_gaussian():
     rng = np.random.default_rng(7)
-    draws = np.array([skewed_noise(rng, 1.1, 1.4) for _ in range(40_000)])
+    draws = skewed_noise(rng, 1.1, 1.4, (40_000,))
     assert draws.mean() == pytest.approx(noise_mean(1.1, 1.4), abs=0.03)
     centred = draws - draws.mean()
     assert (centred**3).mean() / centred.std() ** 3 > 0.3
     assert (centred**4).mean() / centred.std() ** 4 > 4.0
+    levels = np.array([0.02, 0.1, 0.3, 0.5, 0.9, 0.98])
+    np.testing.assert_allclose(skewed_quantile(levels, 1.1, 1.4), np.quantile(draws, levels), atol=0.12)
 
 
 def test_noise_does_not_move_the_average_price():
@@ -190,6 +195,8 @@ def test_losers_trade_ahead_on_the_desks_side_and_never_when_it_is_hidden():
         assert sum(lots for _, lots in campaign.slices) == campaign.lots > 0
         assert all(0 <= after <= campaign.horizon_s for after, _ in campaign.slices)
     assert leaky.leak_probability(view(quantity=Quantity(2_000))) < leaky.leak_probability(block)
+    hurried, known = view(time_left_s=5.0), view(desk="desk-a")
+    assert leaky.leak_probability(hurried) > leaky.leak_probability(view()) > leaky.leak_probability(known)
     assert all(leaky.after_losing(view(side=None), rng) is None for _ in range(200))
 
 

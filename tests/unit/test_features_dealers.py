@@ -25,7 +25,7 @@ from rfq.domain.values import (
     TickBand,
 )
 from rfq.ports import DealerOutcome, MarketView, SelectionRequest
-from rfq.studies.dealer_history import StudyTerms, StudyWorld
+from rfq.studies.dealer_training import fleet_world
 
 NOON = dt.datetime(2026, 3, 2, 17, 0, tzinfo=dt.UTC)
 ONE, TWO, NEW = DealerId("D01"), DealerId("D02"), DealerId("D99")
@@ -72,7 +72,7 @@ def row(memory: PanelMemory, at: dt.datetime = NOON, dealer: DealerId = ONE, **c
 
 @pytest.fixture(scope="module")
 def history() -> list[Outcome]:
-    return list(StudyWorld(4, StudyTerms(requests=300)).history())
+    return list(fleet_world(4, 300).history())
 
 
 def test_every_feature_is_finite_for_known_and_unknown_dealers(history):
@@ -133,7 +133,7 @@ def stored(history: list[Outcome]) -> list[DealerOutcome]:
     """The same auctions as the store would hand them out."""
     rows = []
     for o in history:
-        f, mid = o.facts, Price(20_000)
+        f, mid = o.facts, Price(2_000_000_000)
         assert f.side is not None
         for a in o.asked:
             price = None if a.cost_bps is None else Price(round(mid * (1 + f.side.sign * a.cost_bps / 1e4)))
@@ -172,8 +172,8 @@ def plain(history: list[Outcome]) -> list[Outcome]:
 
 
 def test_stored_rows_and_study_outcomes_give_the_same_features(history):
-    world = StudyWorld(4, StudyTerms(requests=300))
-    instruments = {i.symbol: i.but(adv=Quantity(1_000_000)) for i in world.instruments}
+    world = fleet_world(4, 300)
+    instruments = {i.symbol: i.but(adv=Quantity(1_000_000)) for i in world.requests.instruments}
     ours, theirs = plain(history), list(auctions(reversed(stored(history)), instruments))
     assert len(ours) == len(theirs)
     dealers = sorted({a.dealer for o in history for a in o.asked})
@@ -189,6 +189,8 @@ def test_a_live_request_gives_the_facts_that_its_stored_row_gives_later():
     live = facts_of(SelectionRequest(terms, ACME, market, NOON, (ONE,), None, 1))
     later = stored([outcome(NOON, facts=facts(side=Side.SELL))])
     (read,) = auctions(later, {ACME.symbol: ACME})
+    assert [m for m in read.mark_outs_bps if m is not None] == [read.mark_out_bps] == [3.0]
+    assert [c for c in read.controls_bps if c is not None] == [read.control_bps] == [1.0]
     assert live == read.facts
     assert live.spread_bps == pytest.approx(5.0)
 
