@@ -254,10 +254,10 @@ def test_mark_outs_are_many_times_noisier_than_leakage(worlds):
 
 
 def median_ratio(world: DealerWorld, auctions: list[Auction]) -> float:
-    """Of the auctions whose side was shown."""
+    """Of the auctions in which somebody could leak: who was shown the side, and won nothing."""
     truth = Truth(world)
-    shown = [a.outcome for a in auctions if not a.outcome.facts.two_way]
-    return float(np.median([truth.noise_to_leakage(outcome, controlled=False) for outcome in shown]))
+    ratios = np.array([truth.noise_to_leakage(a.outcome, controlled=False) for a in auctions])
+    return float(np.median(ratios[np.isfinite(ratios)]))
 
 
 def test_the_noise_is_what_it_is_said_to_be(worlds):
