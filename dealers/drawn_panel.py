@@ -15,7 +15,7 @@ CHRONIC_SHARE, CHRONIC_RATE, CHRONIC_LOOK_S = 0.1, (0.24, 0.33), 1.5
 """Faders by habit, their rate while the mid stands still (moves bring it to 24-39% of quotes won), and their window."""
 LAST_LOOK_SHARE, USUAL_FADES, USUAL_LOOK_S = 0.3, (0.005, 0.06), 0.5
 INFORMED_SHARE, INFORMED = 0.4, (0.1, 0.4)
-LEAK_LEVEL = 0.076
+LEAK_LEVEL = 0.075
 """Mean over the panel of leak_rate * sqrt(leak_share): who leaks differs between panels, how much in all hardly."""
 LEAK_TAIL = 1.2
 """Standard deviation of the log of a dealer's leak rate: a few do most of it."""

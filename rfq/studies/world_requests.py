@@ -69,9 +69,9 @@ class WorldTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Standard deviation of the mid's moves over what daily volatility gives: 1.5 makes mark-outs so much noisier."""
     sector_share: float = 0.7
     """Share of an instrument's variance that is its sector's."""
-    control_noise: float = 0.25
+    control_noise: float = 0.15
     """Standard deviation of the control's error, over that of the sector's own move."""
-    foresight: float = 0.1
+    foresight: float = 0.05
     """Share of the instrument's own move that informed dealers know; of the sector's move they know all."""
     missing: float = 0.02
     """Share of requests whose mark-outs could not be had."""

@@ -133,7 +133,7 @@ def stored(history: list[Outcome]) -> list[DealerOutcome]:
     """The same auctions as the store would hand them out."""
     rows = []
     for o in history:
-        f, mid = o.facts, Price(2_000_000_000)
+        f, mid = o.facts, Price(20_000_000_000_000)
         assert f.side is not None
         for a in o.asked:
             price = None if a.cost_bps is None else Price(round(mid * (1 + f.side.sign * a.cost_bps / 1e4)))

@@ -55,7 +55,9 @@ def test_the_truth_is_what_the_world_does():
     lifted = np.array([[a.lifted for a in p.outcome.asked] for p in plays])
     faded = np.array([[a.lifted and not a.confirmed for a in p.outcome.asked] for p in plays])
     fades = truth.fade_probability(request.facts)
-    assert faded.sum() == pytest.approx((lifted.sum(0) * fades).sum(), rel=0.15)
+    told = lifted.sum(0) * fades
+    assert told.sum() > 50
+    assert faded.sum() == pytest.approx(told.sum(), abs=3 * (told * (1 - fades)).sum() ** 0.5)
     assert not faded[:, fades == 0].any()
 
 
