@@ -103,7 +103,7 @@ def filled(markets: BatchedMarket, lots: int, minutes: int) -> Floats:
             markets.enter(slot, markets.ticket(side, lots, price.long(), rests=1, owner=slot))
         assert (state.side[:, 0] > 0).all() and (state.side[:, 1] < 0).all(), "both rest"
         markets.advance(a_minute)
-        done += (state.leaves == 0).sum(1).numpy()
+        done += (state.leaves[:, :2] == 0).sum(1).numpy()
     return done / (2 * minutes)
 
 
