@@ -145,6 +145,11 @@ def _parser() -> argparse.ArgumentParser:
     market.add_argument("--book", type=Path, help="LOBSTER zip to replay (default: a made recording)")
     market.set_defaults(run=_bench_market)
 
+    scoring = benches.add_parser("scoring", help="the decision whom to ask, beside one prediction a dealer and model")
+    scoring.add_argument("--json", action="store_true", help="one object: figures and goals")
+    scoring.add_argument("--quick", action="store_true", help="a rough answer in some seconds")
+    scoring.set_defaults(run=_bench_scoring)
+
     audit = commands.add_parser("audit", help="check the record, with the service running or stopped")
     checks = audit.add_subparsers(required=True, metavar="check")
     verify = checks.add_parser("verify", help="is every event as it was written, and none missing?")
@@ -212,6 +217,12 @@ def _bench_market(options: argparse.Namespace) -> None:
     from rfq.studies import market_bench as bench
 
     bench.run(bench.QUICK if options.quick else bench.Plan(), options.book).print(as_json=options.json)
+
+
+def _bench_scoring(options: argparse.Namespace) -> None:
+    from rfq.studies import scoring_bench as bench
+
+    bench.run(bench.QUICK if options.quick else bench.Plan()).print(as_json=options.json)
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -144,9 +144,7 @@ class DealerWorld:
         lots = laws.quoted_lots(t, seen, adv, request.quantity, c.lots_z)
         cost_bps = np.asarray(quote_cost_bps(t, charges(t, seen, facts.sign, lots / adv), c.noise))
         quoted = willing & (delay_s <= facts.window_s)
-        fades = self._last_look & (
-            c.fade_u < laws.fade_probability(t, request.lift_move_bps, facts.volatility_bps)
-        )
+        fades = self._last_look & (c.fade_u < laws.fade_probability(t, request.lift_move_bps, facts.volatility_bps))
         lifted, won_lots, paid_bps, left = self._award(request, places, quoted, fades, cost_bps, lots)
 
         usual = laws.usual_lots(t, adv)

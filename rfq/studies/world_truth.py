@@ -81,9 +81,7 @@ class Truth:
         in_time = ndtr(np.log(room) / t.pace_spread)
         return in_time * np.mean(laws.answer_probability(t, self._seen(request, asked, knowing)), axis=0)
 
-    def quote_quantiles(
-        self, request: Request, asked: int, levels: Sequence[float], *, knowing: bool = True
-    ) -> Array:
+    def quote_quantiles(self, request: Request, asked: int, levels: Sequence[float], *, knowing: bool = True) -> Array:
         """Of the cost quoted to the desk's side given a quote, (D, levels), bps."""
         t, seen = self._world.columns, self._seen(request, asked, knowing)
         lots = self._lots(request, seen)
