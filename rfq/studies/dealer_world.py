@@ -7,6 +7,7 @@ changing anything, `settle` lets it happen. What is true but hidden is in `world
 Quotes are as dealers mean them, before they are rounded to a tick.
 """
 
+import copy
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -100,6 +101,12 @@ class DealerWorld:
         wander = np.sqrt(1.0 - keep * keep)
         self.inventory = keep[:, None] * self.inventory + wander[:, None] * request.chances.inventory_z
         return request
+
+    def fork(self) -> "DealerWorld":
+        """A world in the same state that meets the same chances, to be led on in another way."""
+        other = copy.copy(self)
+        other.inventory = self.inventory.copy()
+        return other
 
     def settle(self, auction: Auction) -> None:
         """The winners take on what they won."""
