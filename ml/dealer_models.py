@@ -142,7 +142,7 @@ class DealerModels:
             cost_bps=cost,
             leakage_bps=leakage,
             fade=state.fade_rate,
-            quoted_size=state.quoted_size,
+            quoted_size=np.minimum(state.reach, facts.size),
             seen=state.seen,
             x=matrix,
         )

@@ -27,8 +27,8 @@ EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 Array = NDArray[np.float64]
 
-(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN) = range(13)
-_COLUMNS = 13
+(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN, _REACH) = range(14)
+_COLUMNS = 14
 
 
 def seconds(at: dt.datetime) -> float:
@@ -66,6 +66,9 @@ class DealerState(msgspec.Struct, frozen=True):
     """Mean mark-out net of control after losing, in daily volatilities."""
     idle_days: Array
     """Since last asked, at most 30."""
+    reach: Array
+    """What it would quote for if more were asked for, as a share of ADV. A quote for the whole request says only that
+    it is no less."""
     seen: NDArray[np.bool_]
     """Asked at least once within the lookback."""
 
@@ -76,6 +79,7 @@ class PanelMemory:
     def __init__(self) -> None:
         self._rows = np.full((8, DEPTH, _COLUMNS), np.nan)
         self._next: list[int] = []
+        self._reach: list[float] = []
         self._dealer: dict[DealerId, int] = {}
         self._sector: dict[str, int] = {}
 
@@ -115,21 +119,33 @@ class PanelMemory:
                 asked.lost,
                 move,
                 facts.sign * taken,
+                self._reached(slot, asked.quoted_size, facts.size),
             )
             self._next[slot] += 1
 
     def state(self, dealers: Sequence[DealerId], facts: RequestFacts, settle_s: float) -> DealerState:
         """The panel as it was known at `facts.at`: outcomes asked `settle_s` ago or more, within the lookback."""
         slots = np.array([self._dealer.get(d, -1) for d in dealers], dtype=np.int64)
-        found = np.empty((15, len(dealers)))
+        found = np.empty((16, len(dealers)))
         sector = self._sector.get(facts.sector, -1)
         _summed(self._rows, slots, seconds(facts.at), settle_s, float(sector), float(facts.sign), found)
-        return DealerState(*found[:14], seen=found[14] > 0)
+        return DealerState(*found[:15], seen=found[15] > 0)
+
+    def _reached(self, slot: int, quoted: float | None, wanted: float) -> float:
+        """Logarithm of what a quote says of the dealer's reach; a whole request's, of what was thought before."""
+        if quoted is None or not quoted > 0:
+            return math.nan
+        said = math.log(max(quoted, 1e-6))
+        if quoted >= 0.999 * wanted:
+            said = max(said, self._reach[slot])
+        self._reach[slot] += (said - self._reach[slot]) / min(40.0, 4.0 + self._next[slot])
+        return said
 
     def _slot(self, dealer: DealerId) -> int:
         slot = self._dealer.setdefault(dealer, len(self._dealer))
         if slot == len(self._next):
             self._next.append(0)
+            self._reach.append(math.log(0.03))
             if slot == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.full_like(self._rows, np.nan)])
         return slot
@@ -142,9 +158,10 @@ class PanelMemory:
     error_model="numpy",
 )
 def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  # pragma: no cover
-    """The values of DealerState in its order, [15, dealers], in one pass over what is remembered."""
+    """The values of DealerState in its order, [16, dealers], in one pass over what is remembered."""
     for d in range(len(slots)):
         count = here = answered = answered_here = 0.0
+        reach = reach_here = sizes_here = 0.0
         paces = pace = sizes = size = moves = move = 0.0
         costs = cost = square = costs_here = cost_here = 0.0
         recent = turned = turned_cost = flow = won = 0.0
@@ -169,6 +186,10 @@ def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  
             if not np.isnan(row[_SIZE]):
                 sizes += weight
                 size += weight * row[_SIZE]
+                reach += weight * row[_REACH]
+                if is_here:
+                    sizes_here += weight
+                    reach_here += weight * row[_REACH]
             if row[_LOST] == 1.0 and not np.isnan(row[_MOVE]) and row[_MARKED] <= now:
                 moves += weight
                 move += weight * row[_MOVE]
@@ -208,4 +229,6 @@ def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  
         out[11, d] = math.exp((size + 3.0 * math.log(0.03)) / (sizes + 3.0))
         out[12, d] = move / (moves + 40.0)
         out[13, d] = min(30.0, youngest / 86_400.0)
-        out[14, d] = 1.0 if count > 0.0 else 0.0
+        overall = (reach + 3.0 * math.log(0.03)) / (sizes + 3.0)
+        out[14, d] = math.exp((reach_here + 4.0 * overall) / (sizes_here + 4.0))
+        out[15, d] = 1.0 if count > 0.0 else 0.0

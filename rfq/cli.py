@@ -112,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     wins.add_argument("--json", action="store_true", help="one object: figures and goals")
     wins.set_defaults(run=_evaluate_wins)
 
+    selection = evaluations.add_parser("selection", help="choosing whom to ask, beside tuned rules and oracles")
+    selection.add_argument("--json", action="store_true", help="one object: figures and goals")
+    selection.add_argument("--full", action="store_true", help="all seeds and requests, for hours")
+    selection.add_argument("--worlds", type=int, default=6, help="worlds to play (default 6)")
+    selection.set_defaults(run=_evaluate_selection)
+
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
     dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
     dealers.add_argument("--exchange", default="ws://127.0.0.1:8081/", help="the simulated exchange's socket")
@@ -264,6 +270,14 @@ def _evaluate_wins(options: argparse.Namespace) -> None:
 
     found = win_evaluation.run(options.train, options.test, options.mids, options.page)
     found.print(as_json=options.json)
+
+
+def _evaluate_selection(options: argparse.Namespace) -> None:
+    from rfq.studies import selection_evaluation as evaluation
+
+    if options.worlds < 1:
+        raise BadInput("--worlds", options.worlds, "must be at least 1")
+    evaluation.run(evaluation.plan(options.worlds, full=options.full)).print(as_json=options.json)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ class Lane:
         """`policy` chooses in `world`, which is its own."""
         self.world, self.policy = world, policy
         self.memory = PanelMemory.of(history)
+        self.heard: list[Outcome] = []
 
     def step(self, redraws: int) -> tuple[float, int]:
         """The next request: (expected all-in cost in bps of what was chosen, dealers asked). It is played and learned
@@ -36,6 +37,7 @@ class Lane:
         world.settle(auction)
         policy.learn(auction.outcome)
         self.memory.push(auction.outcome)
+        self.heard.append(auction.outcome)
         return cost, len(chosen.asked)
 
 
