@@ -323,7 +323,9 @@ def _event_row(item: _Append, stamped: ev.Stamped, previous: bytes) -> Row:
     epoch = item.lease.epoch if item.lease else 0
     payload, kind = ev.to_bytes(stamped.event), type(stamped.event).__name__
     stream, times = item.stream, (stamped.session_at, stamped.market_at)
-    hashed = link(previous, stream.kind, stream.name, stamped.sequence, ev.SCHEMA_VERSION, kind, *times, epoch, payload)
+    hashed = link(
+        previous, stream.kind, stream.name, stamped.sequence, ev.SCHEMA_VERSION, kind, *times, epoch, payload
+    )
     return (
         *(stream.kind, stream.name, stamped.sequence, ev.SCHEMA_VERSION, kind, payload),
         *(*times, epoch, previous, hashed),

@@ -74,7 +74,9 @@ class SimulatedDealer:
             if rng.random() < t.silent_share:
                 return Silence()
             short = lots < max(view.minimum, view.quantity // 4) or self._misaligned(view)
-            return Declining(delay_s=0.6 * delay_s, reason=DeclineReason.NO_INVENTORY if short else DeclineReason.PASS)
+            return Declining(
+                delay_s=0.6 * delay_s, reason=DeclineReason.NO_INVENTORY if short else DeclineReason.PASS
+            )
         minimum = Quantity(max(view.minimum, math.ceil(t.minimum_share * lots)))
         share = lots / view.instrument.adv
 
@@ -122,7 +124,9 @@ class SimulatedDealer:
         looked_s = quoted.last_look_s * (0.2 + 0.6 * float(rng.random()))
         return LiftAnswer(confirmed=bool(rng.random() >= probability), delay_s=looked_s)
 
-    def fade_probability(self, desk_side: Side, mid_quoted: Price, mid_now: Price, volatility_bps: float) -> float:
+    def fade_probability(
+        self, desk_side: Side, mid_quoted: Price, mid_now: Price, volatility_bps: float
+    ) -> float:
         """Probability of refusing a last-look lift."""
         against_bps = desk_side.sign * (mid_now - mid_quoted) / mid_quoted * 1e4
         return float(laws.fade_probability(self.traits, against_bps, volatility_bps))
@@ -139,7 +143,9 @@ class SimulatedDealer:
         lots = Quantity(int(laws.leaked_lots(self.traits, view.instrument.adv, view.quantity, z)))
         return _campaign(view.side, lots, self.traits.leak_horizon_s, rng)
 
-    def after_winning(self, instrument: Instrument, desk_side: Side, lots: Quantity, rng: Generator) -> Campaign | None:
+    def after_winning(
+        self, instrument: Instrument, desk_side: Side, lots: Quantity, rng: Generator
+    ) -> Campaign | None:
         """Takes the other side of `lots`, and hedges what inventory does not absorb: see `behaviour_laws`."""
         sector, usual = instrument.sector, float(laws.usual_lots(self.traits, instrument.adv))
         hedge, held = laws.after_trade(self.traits, self.inventory(sector), desk_side.sign, lots, usual)
@@ -148,7 +154,9 @@ class SimulatedDealer:
 
     def _seen(self, view: RequestView) -> Circumstances:
         sector = view.instrument.sector
-        return circumstances(self.traits, view, self.inventory(sector), self._breadth.get(sector, USUAL_BREADTH))
+        return circumstances(
+            self.traits, view, self.inventory(sector), self._breadth.get(sector, USUAL_BREADTH)
+        )
 
     def _misaligned(self, view: RequestView) -> bool:
         return view.side is not None and view.side.sign * self.inventory(view.instrument.sector) < -0.5

@@ -88,7 +88,9 @@ def mean_leaked_power(traits: Traits, block: float, power: float) -> Array:
     return below + most**power * ndtr(-edge)
 
 
-def after_trade(traits: Traits, inventory: Number, desk_sign: int, lots: Number, usual: Number) -> tuple[Array, Array]:
+def after_trade(
+    traits: Traits, inventory: Number, desk_sign: int, lots: Number, usual: Number
+) -> tuple[Array, Array]:
     """A winner's hedge, in lots, and its inventory once that is done. It takes the other side of the desk and hedges
     the desk's way what inventory does not absorb: what it held already counts first."""
     absorbed = np.maximum(0.0, desk_sign * np.asarray(inventory)) * usual

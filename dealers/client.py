@@ -146,7 +146,9 @@ class DealerClient:
     async def _speak(self, connection: ClientConnection) -> None:
         self._outbox.clear()
         self._heard_at = self._clock.now()
-        self._put(wire.Logon(wire.VERSION, self._session_id, self._last_sequence, self._cancel_on_disconnect))
+        self._put(
+            wire.Logon(wire.VERSION, self._session_id, self._last_sequence, self._cancel_on_disconnect)
+        )
         tasks = [asyncio.create_task(self._write(connection)), asyncio.create_task(self._pulse(connection))]
         try:
             async for frame in connection:
@@ -269,7 +271,9 @@ class DealerClient:
         self._put(wire.TradeAck(trade.lift_id))
 
 
-def _still_good(said: wire.Quote | wire.Decline, at: datetime, now: datetime) -> wire.Quote | wire.Decline | None:
+def _still_good(
+    said: wire.Quote | wire.Decline, at: datetime, now: datetime
+) -> wire.Quote | wire.Decline | None:
     """What was said of a request, to be said again; None if it was a quote and has expired."""
     if isinstance(said, wire.Decline):
         return said

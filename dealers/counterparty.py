@@ -137,7 +137,9 @@ class Counterparty:
             clock=clock,
             ids=ids,
             instruments={instrument.symbol: instrument},
-            session_bounds=SessionBounds(heartbeat_s=self.patience.beat_s, silent_beats=10, trade_again_s=3600),
+            session_bounds=SessionBounds(
+                heartbeat_s=self.patience.beat_s, silent_beats=10, trade_again_s=3600
+            ),
         )
         self.gateway.attach(self)
         self._lots, self._key = lots, key

@@ -120,7 +120,9 @@ def default_panel(seed: int, n: int = 12) -> tuple[DealerTraits, ...]:
     panel: list[DealerTraits] = []
     for i in range(n):
         traits = DealerTraits(dealer=DealerId(f"D{i + 1:02d}"), **KINDS[i % len(KINDS)])  # type: ignore[arg-type]
-        moved = {name: getattr(traits, name) * float(np.exp(0.1 * rng.standard_normal())) for name in JITTERED}
+        moved = {
+            name: getattr(traits, name) * float(np.exp(0.1 * rng.standard_normal())) for name in JITTERED
+        }
         panel.append(traits.but(**moved))
     return tuple(panel)
 

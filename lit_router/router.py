@@ -122,7 +122,9 @@ class OrderRouter:
             if price is None or price <= 0:
                 raise BadInput("price", price, "is needed for lots not yet known to be filled")
             self.take(
-                ExecutionReport(child_id, ReportKind.FILLED, now, execution_id="by hand", price=price, quantity=more)
+                ExecutionReport(
+                    child_id, ReportKind.FILLED, now, execution_id="by hand", price=price, quantity=more
+                )
             )
         if children.worked.children[child_id].status not in CHILD_OVER:
             self.take(ExecutionReport(child_id, ReportKind.CANCELLED, now, reason="settled by hand"))

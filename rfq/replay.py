@@ -112,3 +112,4 @@ def _seconds(clock: str) -> float:
     if not OPEN_S <= seconds < 16 * 3600:
         raise BadInput("--from", clock, "must be from 09:30 to before 16:00")
     return seconds
+

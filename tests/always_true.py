@@ -104,7 +104,9 @@ def told_in_order(history: list[ev.Stamped]) -> None:
             assert not loud or stamped.sequence > last, "a loser was told before the last confirmation"
 
 
-def the_world_agrees(house: House, block: Block, history: list[ev.Stamped], settled_by_hand: frozenset[LiftId]) -> None:
+def the_world_agrees(
+    house: House, block: Block, history: list[ev.Stamped], settled_by_hand: frozenset[LiftId]
+) -> None:
     """Dealers and venues hold to have traded what is recorded, lot for lot; what is unknown is reserved."""
     at_quotes: Counter[str] = Counter()
     at_venues: Counter[str] = Counter()

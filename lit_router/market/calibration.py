@@ -145,7 +145,9 @@ def _grid(recording: Recording, ticks: int | None, levels: int, follow: int | No
     return Grid(ticks, levels, follow or min(levels - 1, max(1, round(median / ticks) // 2)))
 
 
-def _seconds(recording: Recording, cells: Cells, curve: tuple[float, ...], begins_s: float, until_s: float) -> Floats:
+def _seconds(
+    recording: Recording, cells: Cells, curve: tuple[float, ...], begins_s: float, until_s: float
+) -> Floats:
     """Seconds at pace 1 for which each cell stood as after each row, of those between the two times in which it was
     seen whole and there was a market; shape (rows, 2, levels)."""
     until = np.append(recording.times_s[1:], recording.ends_s)

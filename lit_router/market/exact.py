@@ -78,7 +78,9 @@ def stepped(
     return Stepped(spreads, np.diff(mids, axis=1), lots, events, filled)
 
 
-def _book(parameters: BookParameters, mean_lots: int, pace: float, strains: tuple[float, float], tilt: float) -> Book:
+def _book(
+    parameters: BookParameters, mean_lots: int, pace: float, strains: tuple[float, float], tilt: float
+) -> Book:
     p = parameters
     limit, cancel, market = (pace * p.by_size(rates) for rates in (p.limit, p.cancel, p.market))
 
@@ -97,7 +99,9 @@ def _book(parameters: BookParameters, mean_lots: int, pace: float, strains: tupl
     markets = ladder(market * 2.0**-tilt, market * 2.0**tilt)
     fresh = ladder(law, law)
     bids, asks = (min(1.0, max(0.0, strain / 2)) for strain in strains)
-    return Book(limits, both, markets, fresh, p.follow, p.theta, p.theta_reinit, bids, asks, mean_lots, p.thin_queue)
+    return Book(
+        limits, both, markets, fresh, p.follow, p.theta, p.theta_reinit, bids, asks, mean_lots, p.thin_queue
+    )
 
 
 def _sizes(parameters: BookParameters, mean_lots: int) -> npt.NDArray[np.int64] | None:

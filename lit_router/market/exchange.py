@@ -79,7 +79,9 @@ class SimulatedExchange(LitMatching):
             cancels=assumption,
         ).compile()
         self._owners: dict[str, int] = {}
-        self._listed = {symbol: SimulatedBook(self._batch, place, self._owners) for place, symbol in enumerate(symbols)}
+        self._listed = {
+            symbol: SimulatedBook(self._batch, place, self._owners) for place, symbol in enumerate(symbols)
+        }
 
     def symbols(self) -> tuple[Symbol, ...]:
         return tuple(self._listed)

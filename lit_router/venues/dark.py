@@ -19,6 +19,8 @@ class DarkVenue(ExchangeVenue):
         super().__init__(exchange, name=pool.name, where=Where.DARK, fees=fees, book=pool.name, participant=participant)
 
 
-def dark_venues(exchange: RunningExchange, pools: tuple[PoolCharacter, ...] = POOLS) -> tuple[DarkVenue, ...]:
+def dark_venues(
+    exchange: RunningExchange, pools: tuple[PoolCharacter, ...] = POOLS
+) -> tuple[DarkVenue, ...]:
     """A venue for each pool the exchange was made with."""
     return tuple(DarkVenue(exchange, pool) for pool in pools)

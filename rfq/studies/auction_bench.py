@@ -71,7 +71,9 @@ async def run(plan: Plan) -> Figures:
     return figures
 
 
-async def _with_service(plan: Plan, figures: Figures, folder: Path, url: str, connection: asyncpg.Connection) -> None:
+async def _with_service(
+    plan: Plan, figures: Figures, folder: Path, url: str, connection: asyncpg.Connection
+) -> None:
     dealers = [keys.KeyEntry(f"bench-dealer-{i}", "dealer", keys.new_key()) for i in range(DEALERS)]
     desks = [keys.KeyEntry(f"bench-desk-{i}", "desk", keys.new_key()) for i in range(DESKS)]
     keys.write(folder / "keys.toml", [*dealers, *desks])

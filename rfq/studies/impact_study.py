@@ -73,7 +73,9 @@ class Law(NamedTuple):
     asymmetry: float
 
 
-def metaorders(parameters: BookParameters, duration_s: float, markets: int, seed: int, threads: int = 2) -> Metaorders:
+def metaorders(
+    parameters: BookParameters, duration_s: float, markets: int, seed: int, threads: int = 2
+) -> Metaorders:
     """Plays `markets` markets with a metaorder in each, sizes and sides in turn, and the same markets without. Those in
     which a side of the book was empty when it was looked at, which is rare, are left out.
 

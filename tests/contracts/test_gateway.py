@@ -144,7 +144,9 @@ class GatewayContract:
     @pytest.mark.parametrize(
         "refusal", [NotFound("request", "request-1"), WrongState("request", "request-1", "closed", "be quoted")]
     )
-    async def test_what_the_engine_refuses_is_told_and_the_line_survives(self, gateway, seats, inbox, clock, refusal):
+    async def test_what_the_engine_refuses_is_told_and_the_line_survives(
+        self, gateway, seats, inbox, clock, refusal
+    ):
         dealer = await seats.open(D1)
         await gateway.ask([request("request-1", clock.now())])
         inbox.refusal = refusal

@@ -114,7 +114,7 @@ BROKEN = {
     "heartbeat": ("await asyncio.sleep(every_s)", "await asyncio.sleep(every_s * 1000)"),
     "return": ('"session_id": heard["session_id"], ', ""),
     "repeat": ('"quote_id": "q1", "valid', '"quote_id": f"q{len(quoted)}", "valid'),
-    "mistakes": ('await socket.send(\'{"type": "heartbeat"}\')', 'await socket.send(\'{"type": "ping"}\')'),
+    "mistakes": ("await socket.send('{\"type\": \"heartbeat\"}')", "await socket.send('{\"type\": \"ping\"}')"),
 }
 
 
@@ -150,7 +150,9 @@ async def test_a_dealer_that_declines_everything_is_not_called_good():
 
 @asynccontextmanager
 async def service(kind: type[WireGateway] = WireGateway, who=None, **bounds):
-    gateway = kind(clock=WallClock(), ids=SeededIds(), instruments=INSTRUMENTS, session_bounds=SessionBounds(**bounds))
+    gateway = kind(
+        clock=WallClock(), ids=SeededIds(), instruments=INSTRUMENTS, session_bounds=SessionBounds(**bounds)
+    )
     gateway.attach(Inbox())
     async with gateway, listen(gateway, who or {KEY: D1}.get) as url:
         yield url

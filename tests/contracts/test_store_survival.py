@@ -156,7 +156,9 @@ async def test_two_processes_never_both_lift(database_url: str, database: Databa
             assert sum(isinstance(s.event, ev.QuoteLifted) for s in history) == 1
 
 
-async def test_a_process_that_slept_past_its_lease_writes_nothing(database_url: str, database: Database) -> None:
+async def test_a_process_that_slept_past_its_lease_writes_nothing(
+    database_url: str, database: Database
+) -> None:
     async with PostgresRfqStore.open(database, "engine-awake") as store:
         pen = Pen(store, "rfq-1")
         await pen.tell(life_of("rfq-1")[:6])

@@ -56,6 +56,8 @@ async def settle_what_is_asked(house: House, rfq_id: RfqId) -> frozenset[str]:
     raise AssertionError(f"{rfq_id} neither ends nor says that it needs a person: {await house.engine.rfq(rfq_id)}")
 
 
+
+
 async def die_after(url: str, world: World, commit: int, acknowledged: bool) -> bool:
     """One life cut short, and the next one's story checked to its end. False if the life had fewer commits."""
     name, seed = f"{commit}-{acknowledged}", 4 * commit + 2 * acknowledged  # Ids are never used twice.

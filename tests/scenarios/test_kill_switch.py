@@ -99,6 +99,9 @@ class StoreAway:
 
     def __call__(self, *_: object, **__: object) -> "asyncio.Future[None]":
 
+
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         failed.set_exception(StoreUnavailable("away"))
         return failed
+
+

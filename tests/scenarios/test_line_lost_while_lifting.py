@@ -109,3 +109,5 @@ async def test_quotes_go_with_the_line_where_the_dealer_chose_that(house: House)
     assert [f.dealer_id for f in await house.fills(rfq_id)] == ["bravo"]
     assert len(await house.events(rfq_id, ev.QuoteWithdrawn)) == 1
     await check(house, [rfq_id])
+
+

@@ -59,10 +59,9 @@ def test_the_day_of_a_shipped_set_is_what_it_says(name: str) -> None:
     found = measured(parameters, seed=5, days=48)
     assert found.day_lots == pytest.approx(parameters.day_lots, rel=0.1)
     assert found.day_sigma_grids == pytest.approx(parameters.day_sigma_grids, rel=0.35)
-    assert (
-        msgspec.structs.replace(found, day_lots=parameters.day_lots, day_sigma_grids=parameters.day_sigma_grids)
-        == parameters
-    )
+    assert msgspec.structs.replace(
+        found, day_lots=parameters.day_lots, day_sigma_grids=parameters.day_sigma_grids
+    ) == parameters
     with pytest.raises(BadInput, match="days"):
         measured(parameters, days=1)
 

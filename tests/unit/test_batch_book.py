@@ -17,7 +17,9 @@ from lit_router.market.parameters import LARGEST
 
 LEVELS = REAL.levels
 NOON_S = 9_000.0
-UNIT = msgspec.structs.replace(REAL, name="unit", limit_sizes=None, cancel_sizes=None, market_sizes=None, occupancy=())
+UNIT = msgspec.structs.replace(
+    REAL, name="unit", limit_sizes=None, cancel_sizes=None, market_sizes=None, occupancy=()
+)
 """Every event has the average size: the chain that the invariant law is of."""
 
 

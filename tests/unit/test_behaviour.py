@@ -44,7 +44,9 @@ def flat_dealer(traits: DealerTraits = PLAIN) -> SimulatedDealer:
     return SimulatedDealer(traits, np.random.default_rng(0))
 
 
-def cost(v: RequestView, side: Side = Side.BUY, lots: float = 50_000, inventory: float = 0.0, traits=PLAIN) -> float:
+def cost(
+    v: RequestView, side: Side = Side.BUY, lots: float = 50_000, inventory: float = 0.0, traits=PLAIN
+) -> float:
     return charges(traits, circumstances(traits, v, inventory), side.sign, lots / v.instrument.adv).total
 
 
@@ -68,7 +70,9 @@ def test_one_more_rival_makes_small_requests_keener_and_blocks_dearer():
     small = [cost(view(quantity=Quantity(1_000), competitors=n), lots=1_000) for n in range(1, 8)]
     assert small == sorted(small, reverse=True)
     shy = PLAIN.but(provision=0.06)
-    block = [cost(view(quantity=Quantity(500_000), competitors=n), lots=50_000, traits=shy) for n in range(1, 8)]
+    block = [
+        cost(view(quantity=Quantity(500_000), competitors=n), lots=50_000, traits=shy) for n in range(1, 8)
+    ]
     assert block == sorted(block)
 
 
@@ -160,7 +164,9 @@ def quote_of(dealer: SimulatedDealer) -> Quoting:
 
 def fade_share(dealer: SimulatedDealer, mid_now: int, side: Side = Side.BUY) -> float:
     rng, quote = np.random.default_rng(3), quote_of(dealer)
-    answers = [dealer.answer_lift(quote, side, Price(20_000), Price(mid_now), 150.0, rng) for _ in range(3000)]
+    answers = [
+        dealer.answer_lift(quote, side, Price(20_000), Price(mid_now), 150.0, rng) for _ in range(3000)
+    ]
     assert all(0 <= a.delay_s <= (quote.last_look_s or PLAIN.latency_s) for a in answers)
     return 1 - np.mean([a.confirmed for a in answers])
 

@@ -82,7 +82,9 @@ def log_of(seed: int) -> list[tuple[DealerId, DealerMessage, datetime]]:
         async with InProcessGateway(clock=clock) as gateway:
             gateway.attach(inbox)
             market = Market(clock)
-            traders = seat_panel(gateway, PANEL, clock=clock, exchange=market, instruments=INSTRUMENTS, seed=seed)
+            traders = seat_panel(
+                gateway, PANEL, clock=clock, exchange=market, instruments=INSTRUMENTS, seed=seed
+            )
             for n in range(20):
                 asked = [
                     request(f"r{n}-{d}", clock.now(), dealer=d, quantity=Quantity(100 + 50 * n), competitors=11)
@@ -136,7 +138,9 @@ def test_over_the_wire_the_fleet_says_the_same_as_in_process():
         inbox = Inbox()
         async with InProcessGateway(clock=clock) as gateway:
             gateway.attach(inbox)
-            traders = seat_panel(gateway, PANEL, clock=clock, exchange=Market(), instruments=INSTRUMENTS, seed=5)
+            traders = seat_panel(
+                gateway, PANEL, clock=clock, exchange=Market(), instruments=INSTRUMENTS, seed=5
+            )
             await gateway.ask(requests(clock.now()))
             await clock.sleep_until(clock.now() + timedelta(seconds=4))
             for trader in traders.values():

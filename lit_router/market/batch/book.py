@@ -243,7 +243,9 @@ def room_below(s: State) -> torch.Tensor:
     return s.first_bid - (s.queues.shape[1] // 2 + 2) * s.grid > 0
 
 
-def follow(s: State, laws: Laws, r: Rules, weather: Weather, chances: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+def follow(
+    s: State, laws: Laws, r: Rules, weather: Weather, chances: torch.Tensor, live: torch.Tensor
+) -> torch.Tensor:
     """Lets the reference price follow the mid; returns the cells it moved, int64 [B], up to r.strides either way."""
     above, below = best_of(s, False), best_of(s, True)
     before = s.tilt.long()

@@ -74,7 +74,9 @@ def enter_all(markets, r, slot, side, lots, price, venue, rests, least, owner):
     """One order a market, arrays of [B]."""
     given, two = np.zeros(len(markets[0].side), np.int64), np.zeros(2, np.int64)
     for b in range(len(markets)):
-        enter(markets[b], r, slot, side[b], lots[b], price[b], venue[b], rests[b], least[b], owner[b], given, two)
+        enter(
+            markets[b], r, slot, side[b], lots[b], price[b], venue[b], rests[b], least[b], owner[b], given, two
+        )
 
 
 @compiled

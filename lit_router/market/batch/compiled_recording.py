@@ -151,7 +151,8 @@ def arrived(m, laws, r, mean_lots, inverse, stood, seed, changes, rng):
 
 @compiled
 def executed(sells, sold, buys, bought, rng):
-    """The step's market orders, those of both sides in any order, and the lots they got: kinds, sides (0: bids), lots."""
+    """The step's market orders, those of both sides in any order, and the lots they got: kinds, sides (0: bids), lots.
+    """
     count = sells + buys
     places, sizes = np.empty(count, np.int64), np.empty(count, np.int64)
     places[:sells], places[sells:] = 0, 1

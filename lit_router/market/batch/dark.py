@@ -11,7 +11,9 @@ from lit_router.market.batch.rules import LEAN_STEP, LEANS, Rules
 from lit_router.market.batch.state import State
 
 
-def pool_step(s: State, r: Rules, pool: int, weather: Weather, twice_mid: torch.Tensor, live: torch.Tensor) -> None:
+def pool_step(
+    s: State, r: Rules, pool: int, weather: Weather, twice_mid: torch.Tensor, live: torch.Tensor
+) -> None:
     """Hidden interest arrives in one pool, meets resting orders at the mid, and fades. `twice_mid` -1: no mid."""
     coarse = draws.bits(draws.words(s.key, s.step, draws.POOLS), 16 * pool, 16)
     first = draws.words(s.key, s.step, draws.POOLS + 2 * pool + 1)

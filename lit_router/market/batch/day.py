@@ -34,7 +34,9 @@ def measured(parameters: BookParameters, seed: int = SEED, days: int = DAYS, thr
     market.advance(round(DAY_S / STEP_S))
     sigma = float(np.std(_mids(market) - opening, ddof=1))
     lots = float(np.mean(market.state.volume.numpy() - before))
-    return msgspec.structs.replace(parameters, day_sigma_grids=float(f"{sigma:.4g}"), day_lots=float(f"{lots:.4g}"))
+    return msgspec.structs.replace(
+        parameters, day_sigma_grids=float(f"{sigma:.4g}"), day_lots=float(f"{lots:.4g}")
+    )
 
 
 def _mids(market: BatchedMarket) -> np.ndarray:

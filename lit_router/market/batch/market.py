@@ -87,7 +87,9 @@ class BatchedMarket:
     def _make_tables(self) -> None:
         conditions, cancels = self._settings
         self.laws = laws_of(self.parameters, self.step_s, self.device)
-        self.rules = rules_of(self.parameters, self.step_s, conditions, cancels, self.pool_characters, self.device)
+        self.rules = rules_of(
+            self.parameters, self.step_s, conditions, cancels, self.pool_characters, self.device
+        )
         if self._cpu:
             self._tables, self._rule = record(self.laws), record(self.rules)
 
@@ -194,7 +196,9 @@ class BatchedMarket:
         first = int(self.state.step)
 
         def part(low: int, high: int) -> None:
-            play(self._records, self._tables, self._rule, low, high, first, steps, mids, volumes, False, self.events)
+            play(
+                self._records, self._tables, self._rule, low, high, first, steps, mids, volumes, False, self.events
+            )
 
         if self._workers is None:
             part(0, self.markets)
@@ -223,7 +227,9 @@ class BatchedMarket:
         arrays = {name: value.to(torch.int64).numpy() for name, value in ticket._asdict().items()}
         enter_all(self._records, self._rule, slot, **arrays)
 
-    def play_one(self, place: int, first: int, mids: np.ndarray, volumes: np.ndarray, *, stop_at_fills: bool) -> int:
+    def play_one(
+        self, place: int, first: int, mids: np.ndarray, volumes: np.ndarray, *, stop_at_fills: bool
+    ) -> int:
         """Plays one market from step `first` on, on a processor, for as many steps as `mids` has rows or up to a step
         in which a participant's order was executed; returns the steps played. Other markets stay where they are."""
         return play(

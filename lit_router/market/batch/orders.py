@@ -71,7 +71,9 @@ def before(s: State, displayed: bool) -> torch.Tensor:
     return (depth * better).sum(2) + ahead + (others * s.leaves.long()[:, None, :]).sum(2)
 
 
-def give(s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor, displayed: bool) -> torch.Tensor:
+def give(
+    s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor, displayed: bool
+) -> torch.Tensor:
     """An incoming `lots` [B] against the bids (or asks) down to `limit`: what each resting order gets, int64 [B, K]."""
     within = torch.where(bids[:, None], s.price >= limit[:, None], s.price <= limit[:, None])
     got = torch.minimum((lots[:, None] - before(s, displayed)).clamp(min=0), s.leaves.long())
@@ -123,7 +125,9 @@ def own_limit(
     return torch.minimum(lots, torch.where(mine, before(s, True), NO_LIMIT).amin(1))
 
 
-def sweep(s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def sweep(
+    s: State, bids: torch.Tensor, lots: torch.Tensor, limit: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Participants' `lots` walk the bids (or asks) down to `limit`: resting orders get theirs, the rest comes from the
     anonymous queues. Returns lots taken and the sum of twice the price times lots, int64 [B] each.
 

@@ -37,7 +37,9 @@ def days(
     if not 0 <= begins_s < ends_s or begins_s % 1 or ends_s % 1:
         raise BadInput("begins_s, ends_s", (begins_s, ends_s), "must be whole seconds, in order")
     character = Character(FIRST_BID, mean_lots=parameters.mean_lots, opened_s=begins_s - WARM_UP_S)
-    market = BatchedMarket(parameters, seeds, characters=character, conditions=conditions, pool_characters=())
+    market = BatchedMarket(
+        parameters, seeds, characters=character, conditions=conditions, pool_characters=()
+    )
     market.advance(round(WARM_UP_S / STEP_S))
     return record(market, ends_s - begins_s, rng, begins_s=begins_s)
 
