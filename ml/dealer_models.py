@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml import registry
 from ml.features import FEATURES, features, schema_hash
+from ml.forest import Forest, Predict
 from ml.leakage import Leakage, leak_scale_bps
 from ml.memory import DealerState, PanelMemory, reference_cost_bps
 from ml.outcomes import RequestFacts
@@ -25,6 +26,7 @@ KIND = "dealers"
 UNSEEN_WIDENING = 1.5
 """A dealer never asked looks average to the models, and may be worse: its dear quantiles are spread by this."""
 MEDIAN = QUANTILES.index(0.5)
+_NAMES = np.array(FEATURES, dtype=object)
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -72,10 +74,22 @@ class DealerModels:
         self.leakage, self._leakage_trees = leakage, leakage_trees
         for booster in filter(None, (response, quote, leakage_trees)):
             booster.set_param({"nthread": 1})
+        varying = FEATURES.index("log_asked")
+        self._explained = Forest(quote, varying)
+        self._predict_quote: Predict = self._explained.inplace_predict
+        self._predict_response: Predict = Forest(response, varying).inplace_predict
+        self._predict_bend: Predict | None = leakage_trees and Forest(leakage_trees, varying).inplace_predict
 
     @property
     def version(self) -> str:
         return self.manifest.version
+
+    def by_xgboost(self) -> "DealerModels":
+        """The same models, with XGBoost itself to predict: for comparison."""
+        same = DealerModels(self.manifest, self._response, self._quote, self._margin, self.leakage, self._leakage_trees)
+        same._predict_quote, same._predict_response = self._quote.inplace_predict, self._response.inplace_predict
+        same._predict_bend = self._leakage_trees and self._leakage_trees.inplace_predict
+        return same
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "DealerModels":
@@ -104,46 +118,31 @@ class DealerModels:
 
     def forecasts(self, askings: Sequence["Asking"], memory: PanelMemory) -> list[Forecast]:
         """The same for several requests at once, each as it would be alone: calling a model costs more than a row."""
-        made = [features(a.facts, a.dealers, memory, a.asked) for a in askings]
-        flat = np.concatenate([matrix.reshape(-1, len(FEATURES)) for matrix, _ in made])
-        cost = relative_quantiles(self._quote, self._margin, flat)
-        response = response_probability(self._response, flat)
-        bend = np.zeros(len(flat))
-        if self._leakage_trees is not None:
-            bend = np.asarray(self._leakage_trees.inplace_predict(flat), dtype=np.float64)
-        found: list[Forecast] = []
-        first = 0
-        for asking, (matrix, state) in zip(askings, made, strict=True):
-            rows = slice(first, first := first + matrix.shape[0] * matrix.shape[1])
-            found.append(self._forecast(asking, matrix, state, cost[rows], response[rows], bend[rows]))
-        return found
+        return [
+            self._forecast(asking, *features(asking.facts, asking.dealers, memory, asking.asked)) for asking in askings
+        ]
 
-    def _forecast(
-        self,
-        asking: "Asking",
-        matrix: NDArray[np.float32],
-        state: DealerState,
-        cost: Array,
-        response: Array,
-        bend: Array,
-    ) -> Forecast:
+    def _forecast(self, asking: "Asking", matrix: NDArray[np.float32], state: DealerState) -> Forecast:
         facts, dealers, shape = asking.facts, asking.dealers, matrix.shape[:2]
-        cost = (cost * reference_cost_bps(facts)).reshape(*shape, len(QUANTILES))
+        flat = matrix.reshape(-1, len(FEATURES))
+        relative = relative_quantiles(self._predict_quote, self._margin, flat)
+        cost = (relative * reference_cost_bps(facts)).reshape(*shape, len(QUANTILES))
         middle = cost[:, :, MEDIAN : MEDIAN + 1]
         # The keen side stays: widening it as well would make every newcomer look like the best quote of the set.
         doubted = middle + np.where(cost > middle, UNSEEN_WIDENING, 1.0) * (cost - middle)
         cost = np.where(state.seen[None, :, None], cost, doubted)
         leakage = np.broadcast_to(self.leakage.expected_bps(facts, dealers), shape)
-        if self._leakage_trees is not None:
-            leakage = np.maximum(0.0, leakage + bend.reshape(shape) * leak_scale_bps(facts))
+        if self._predict_bend is not None:
+            bend = np.asarray(self._predict_bend(flat), dtype=np.float64).reshape(shape)
+            leakage = np.maximum(0.0, leakage + bend * leak_scale_bps(facts))
         return Forecast(
             dealers=tuple(dealers),
             asked=tuple(asking.asked),
-            response=response.reshape(shape),
+            response=response_probability(self._predict_response, flat).reshape(shape),
             cost_bps=cost,
             leakage_bps=leakage,
             fade=state.fade_rate,
-            quoted_size=state.quoted_size,
+            quoted_size=np.minimum(state.reach, facts.size),
             seen=state.seen,
             x=matrix,
         )
@@ -151,8 +150,8 @@ class DealerModels:
     def reasons(self, facts: RequestFacts, x: NDArray[np.float32], most: int = 5) -> list[dict[str, float]]:
         """Per row: the features that move its expected quote most, in bps; positive makes it dearer.
 
-        The margin's share is exact; the trees' is XGBoost's approximate contribution for the median quantile:
-        a fifth of the time of exact Shapley values, and it adds up to the same prediction.
+        The margin's share is exact; the trees' is the approximate contribution (Saabas) to the median quantile: far
+        less work than exact Shapley values, and it adds up to the same prediction.
         """
         return self.all_reasons([facts], [x], most)[0]
 
@@ -160,17 +159,12 @@ class DealerModels:
         self, facts: Sequence[RequestFacts], x: Sequence[NDArray[np.float32]], most: int = 5
     ) -> list[list[dict[str, float]]]:
         """The same for several requests at once: one matrix for each."""
-        # One thread here too: building a matrix on all cores spins for tens of milliseconds on a busy machine.
         flat = np.concatenate(x)
-        found = self._quote.predict(xgb.DMatrix(flat, nthread=1), pred_contribs=True, approx_contribs=True)
-        trees = np.asarray(found, dtype=np.float64).reshape(len(flat), len(QUANTILES), len(FEATURES) + 1)
-        moved = self._margin.contributions(flat) + trees[:, MEDIAN, :-1]
+        moved = self._margin.contributions(flat) + self._explained.contributions(flat, MEDIAN)
         moved *= np.repeat([reference_cost_bps(f) for f in facts], [len(rows) for rows in x])[:, None]
         largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
-        moved = np.take_along_axis(moved, largest, axis=1).tolist()
-        told = [
-            {FEATURES[j]: round(value, 3) for j, value in zip(order, row, strict=True)}
-            for order, row in zip(largest.tolist(), moved, strict=True)
-        ]
+        moved = np.take_along_axis(moved, largest, axis=1).round(3).tolist()
+        causes = _NAMES[largest].tolist()
+        told = [dict(zip(names, row, strict=True)) for names, row in zip(causes, moved, strict=True)]
         ends = np.cumsum([len(rows) for rows in x]).tolist()
         return [told[end - len(rows) : end] for end, rows in zip(ends, x, strict=True)]

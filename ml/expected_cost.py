@@ -13,12 +13,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ml.dealer_models import Forecast
+from ml.set_cost import costs_of_adding, drawn_costs
 from rfq.domain.blend import ResidualCurve
 from rfq.domain.selection import QUANTILES
 
 Array = NDArray[np.float64]
 
 DRAWS = 128
+LEVELS = np.array(QUANTILES)
 GRID = 200
 """Points of the residual's cost by share of the block."""
 
@@ -52,16 +54,17 @@ class ExpectedCost:
         """`rest` as made by rest_cost. Memory is (numbers asked, dealers, draws) doubles."""
         count = len(forecast.dealers)
         self.dealers = count
-        self._terms, self._rest = terms, rest
+        self._terms, self._rest = terms, np.array(rest, dtype=np.float64)
         self._asked = list(forecast.asked)
-        strata = (np.arange(draws) + 0.5) / draws
-        answer = np.stack([rng.permutation(strata) for _ in range(count)]) if count else np.empty((0, draws))
-        level = np.stack([rng.permutation(strata) for _ in range(count)]) if count else np.empty((0, draws))
+        strata = np.tile((np.arange(draws) + 0.5) / draws, (count, 1))
+        self._answer, self._level = rng.permuted(strata, axis=1), rng.permuted(strata, axis=1)
         # A dealer that fades is worth what one that never answered is; and it leaks.
-        answers = answer[None] < (forecast.response * (1.0 - forecast.fade))[:, :, None]
-        self._cost = np.where(answers, _cost_at(forecast.cost_bps, level), np.inf)
+        self._answers = forecast.response * (1.0 - forecast.fade)
+        self._quantiles = np.array(forecast.cost_bps, order="C")
+        self._cost = np.empty((len(forecast.asked), count, draws))
+        self._drawn = np.zeros(self._cost.shape[:2], dtype=bool)
         self._lots = np.minimum(1.0, forecast.quoted_size / terms.size)
-        self._leak = forecast.leakage_bps
+        self._leak = np.array(forecast.leakage_bps, order="C")
 
     def of_none(self) -> float:
         return float(self._rest[-1])
@@ -71,69 +74,31 @@ class ExpectedCost:
         return float(self.adding(dealers[:-1], dealers[-1:])[0]) if dealers else self.of_none()
 
     def adding(self, base: Sequence[int], candidates: Sequence[int]) -> Array:
-        """Mean cost of asking `base` and one candidate more, for each candidate.
+        """Mean cost of asking `base` and one candidate more, for each candidate."""
+        return self.draws_of_adding(base, candidates).mean(1)
 
-        Only the best `max_winners` quotes of the base can matter beside the newcomer, so the rest is not sorted
-        again for every candidate.
-        """
-        at, most = self._row(len(base) + 1), self._terms.max_winners
-        kept, new = np.asarray(base, dtype=np.int64), np.asarray(candidates, dtype=np.int64)
-        cost = self._cost[at]
-        mine = cost[kept].T  # (draws, base)
-        front = np.argsort(mine, axis=1, kind="stable")[:, :most]
-        shape = (len(new), cost.shape[1])
-        who = np.empty((*shape, front.shape[1] + 1), dtype=np.int64)
-        who[:, :, :-1] = kept[front] if len(kept) else 0
-        who[:, :, -1] = new[:, None]
-        quotes = np.empty(who.shape)
-        quotes[:, :, :-1] = np.take_along_axis(mine, front, axis=1)
-        quotes[:, :, -1] = cost[new]
-        order = np.argsort(quotes, axis=2, kind="stable")[:, :, :most]
-        rows, draws = np.arange(shape[0])[:, None, None], np.arange(shape[1])[None, :, None]
-        who, quotes = who[rows, draws, order], quotes[rows, draws, order]
+    def draws_of_adding(self, base: Sequence[int], candidates: Sequence[int]) -> Array:
+        """The same in every draw, [candidates, draws]. Sets differ by nothing but who is in them."""
+        at, terms = self._row(len(base) + 1), self._terms
+        found = np.empty((len(candidates), self._cost.shape[2]))
+        kept, new = (np.array(dealers, dtype=np.int64) for dealers in (base, candidates))
+        self._draw(at, np.concatenate([kept, new]))
+        sides = (self._lots, self._leak[at], self._rest, terms.least_share, terms.standing_weight)
+        costs_of_adding(self._cost[at], kept, new, *sides, terms.max_winners, found)
+        return found
 
-        answered = np.isfinite(quotes)
-        quotes[~answered] = 0.0
-        leaks = self._leak[at]
-        told = leaks[kept].sum() + leaks[new]
-        filled, paid, spared = 0.0, 0.0, 0.0
-        found = self._worked(0.0, np.ones((1, 1)), told[:, None])
-        for place in range(quotes.shape[2]):
-            lots = np.where(answered[:, :, place], self._lots[who[:, :, place]], 0.0)
-            taken = np.minimum(lots, 1.0 - filled)
-            filled = filled + taken
-            paid = paid + taken * quotes[:, :, place]
-            spared = spared + np.where(taken > 0, leaks[who[:, :, place]], 0.0)
-            stop = self._worked(paid, 1.0 - filled, told[:, None] - spared)
-            found = np.where(filled + 1e-9 >= self._terms.least_share, np.minimum(found, stop), found)
-        return found.mean(1)
-
-    def _worked(self, paid: Array | float, left: Array, leak_bps: Array) -> Array:
-        """Paid at quotes, plus working what is left at a price moved by those who were not hit."""
-        share = np.maximum(left, self._terms.standing_weight)
-        return paid + self._rest[np.rint(left * GRID).astype(np.int64)] + leak_bps * share
+    def _draw(self, at: int, dealers: NDArray[np.int64]) -> None:
+        """Quotes of those not drawn before: of a large panel few are looked at for every number asked."""
+        wanted = dealers[~self._drawn[at, dealers]]
+        if len(wanted):
+            drawn_costs(
+                self._quantiles[at], self._answers[at], self._answer, self._level, LEVELS, wanted, self._cost[at]
+            )
+            self._drawn[at, wanted] = True
 
     def _row(self, asked: int) -> int:
         """Index of the forecast made for the nearest number asked."""
         return min(range(len(self._asked)), key=lambda i: abs(self._asked[i] - asked))
-
-
-def _cost_at(quantiles: Array, level: Array) -> Array:
-    """Inverse distribution at `level` (D, M), linear between the predicted quantiles (A, D, Q).
-
-    Beyond the outer ones the tails run on, the dear tail twice as far as the keen one: quotes are skewed.
-    """
-    known = np.array(QUANTILES)
-    low = quantiles[:, :, :1] - 1.0 * (quantiles[:, :, 1:2] - quantiles[:, :, :1])
-    high = quantiles[:, :, -1:] + 2.0 * (quantiles[:, :, -1:] - quantiles[:, :, -2:-1])
-    knots = np.concatenate([low, quantiles, high], axis=2)
-    grid = np.concatenate([[0.0], known, [1.0]])
-    right = np.clip(np.searchsorted(grid, level, side="right"), 1, len(grid) - 1)
-    share = (level - grid[right - 1]) / (grid[right] - grid[right - 1])
-    index = np.broadcast_to(right, (quantiles.shape[0], *right.shape))
-    below = np.take_along_axis(knots, index - 1, axis=2)
-    above = np.take_along_axis(knots, index, axis=2)
-    return below + share[None] * (above - below)
 
 
 def default_rest(size: float, volatility_bps: float, spread_bps: float) -> Array:

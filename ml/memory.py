@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +27,10 @@ EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 Array = NDArray[np.float64]
 
-(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN) = range(13)
-_COLUMNS = 13
+(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN, _REACH) = range(
+    14
+)
+_COLUMNS = 14
 
 
 def seconds(at: dt.datetime) -> float:
@@ -65,6 +68,9 @@ class DealerState(msgspec.Struct, frozen=True):
     """Mean mark-out net of control after losing, in daily volatilities."""
     idle_days: Array
     """Since last asked, at most 30."""
+    reach: Array
+    """What it would quote for if more were asked for, as a share of ADV. A quote for the whole request says only that
+    it is no less."""
     seen: NDArray[np.bool_]
     """Asked at least once within the lookback."""
 
@@ -75,6 +81,7 @@ class PanelMemory:
     def __init__(self) -> None:
         self._rows = np.full((8, DEPTH, _COLUMNS), np.nan)
         self._next: list[int] = []
+        self._reach: list[float] = []
         self._dealer: dict[DealerId, int] = {}
         self._sector: dict[str, int] = {}
 
@@ -114,77 +121,116 @@ class PanelMemory:
                 asked.lost,
                 move,
                 facts.sign * taken,
+                self._reached(slot, asked.quoted_size, facts.size),
             )
             self._next[slot] += 1
 
     def state(self, dealers: Sequence[DealerId], facts: RequestFacts, settle_s: float) -> DealerState:
         """The panel as it was known at `facts.at`: outcomes asked `settle_s` ago or more, within the lookback."""
-        now = seconds(facts.at)
         slots = np.array([self._dealer.get(d, -1) for d in dealers], dtype=np.int64)
-        rows = self._rows[slots]
-        asked_at = rows[:, :, _ASKED]
-        known = (asked_at + settle_s <= now) & (asked_at >= now - LOOKBACK_S) & (slots >= 0)[:, None]
-        age = np.where(known, now - asked_at, np.inf)
-        weight = np.exp2(-age / HALF_LIFE_S)
-        here = weight * (rows[:, :, _SECTOR] == self._sector.get(facts.sector, -1))
-        recent = np.exp2(-age / RECENT_S) * (here > 0)
-        count, count_here = weight.sum(1), here.sum(1)
+        found = np.empty((16, len(dealers)))
+        sector = self._sector.get(facts.sector, -1)
+        _summed(self._rows, slots, seconds(facts.at), settle_s, float(sector), float(facts.sign), found)
+        return DealerState(*found[:15], seen=found[15] > 0)
 
-        answered = np.nan_to_num(rows[:, :, _ANSWERED])
-        answer_rate = (_dot(weight, answered) + 8 * 0.7) / (count + 8)
-        sector_answer_rate = (_dot(here, answered) + 4 * answer_rate) / (count_here + 4)
-
-        cost, cost_w = _present(rows[:, :, _COST], weight)
-        mean = (_dot(cost_w, cost) + 5.0) / (cost_w.sum(1) + 5)
-        here_w = cost_w * (here > 0)
-        sector_mean = (_dot(here_w, cost) + 4 * mean) / (here_w.sum(1) + 4)
-        away = (cost - mean[:, None]) ** 2
-        spread = np.sqrt((_dot(cost_w, away) + 5 * 0.16) / (cost_w.sum(1) + 5))
-
-        sign = np.nan_to_num(rows[:, :, _SIGN])
-        recent_w = recent * (cost_w > 0)
-        axe = facts.sign * _dot(recent_w * sign, cost - sector_mean[:, None]) / (recent_w.sum(1) + 2)
-        flow = facts.sign * _dot(recent, np.nan_to_num(rows[:, :, _GIVEN]))
-
-        lifted = np.nan_to_num(rows[:, :, _LIFTED])
-        won = np.nan_to_num(rows[:, :, _WON])
-        pace, pace_w = _present(rows[:, :, _PACE], weight)
-        size, size_w = _present(rows[:, :, _SIZE], weight)
-        move, move_w = _present(rows[:, :, _MOVE], weight * (rows[:, :, _LOST] == 1))
-        move_w = move_w * (np.nan_to_num(rows[:, :, _MARKED], nan=np.inf) <= now)
-        return DealerState(
-            asked=count,
-            answer_rate=answer_rate,
-            sector_answer_rate=sector_answer_rate,
-            pace=(_dot(pace_w, pace) + 3 * 0.4) / (pace_w.sum(1) + 3),
-            cost=mean,
-            sector_cost=sector_mean,
-            cost_spread=spread,
-            axe=axe,
-            flow=flow,
-            win_rate=(_dot(weight, won) + 8 * 0.2) / (count + 8),
-            # Laplace with a prior of 5% worth twenty lifts; not decayed, so that a fader cannot wait it out.
-            fade_rate=(((lifted - won) * known).sum(1) + 1.0) / ((lifted * known).sum(1) + 20.0),
-            quoted_size=np.exp((_dot(size_w, size) + 3 * math.log(0.03)) / (size_w.sum(1) + 3)),
-            lost_move=_dot(move_w, move) / (move_w.sum(1) + 40),
-            idle_days=np.minimum(30.0, age.min(1) / 86_400.0),
-            seen=np.any(known, axis=1),
-        )
+    def _reached(self, slot: int, quoted: float | None, wanted: float) -> float:
+        """Logarithm of what a quote says of the dealer's reach; a whole request's, of what was thought before."""
+        if quoted is None or not quoted > 0:
+            return math.nan
+        said = math.log(max(quoted, 1e-6))
+        if quoted >= 0.999 * wanted:
+            said = max(said, self._reach[slot])
+        self._reach[slot] += (said - self._reach[slot]) / min(40.0, 4.0 + self._next[slot])
+        return said
 
     def _slot(self, dealer: DealerId) -> int:
         slot = self._dealer.setdefault(dealer, len(self._dealer))
         if slot == len(self._next):
             self._next.append(0)
+            self._reach.append(math.log(0.03))
             if slot == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.full_like(self._rows, np.nan)])
         return slot
 
 
-def _dot(weights: Array, values: Array) -> Array:
-    return np.einsum("dk,dk->d", weights, values)
-
-
-def _present(values: Array, weight: Array) -> tuple[Array, Array]:
-    """Values with the missing set to 0, and weights that count the present only."""
-    missing = np.isnan(values)
-    return np.where(missing, 0.0, values), np.where(missing, 0.0, weight)
+@numba.njit(
+    "void(float64[:, :, ::1], int64[::1], float64, float64, float64, float64, float64[:, ::1])",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  # pragma: no cover
+    """The values of DealerState in its order, [16, dealers], in one pass over what is remembered."""
+    for d in range(len(slots)):
+        count = here = answered = answered_here = 0.0
+        reach = reach_here = sizes_here = 0.0
+        paces = pace = sizes = size = moves = move = 0.0
+        costs = cost = square = costs_here = cost_here = 0.0
+        recent = turned = turned_cost = flow = won = 0.0
+        lifts = fades = 0.0
+        youngest = np.inf
+        for k in range(rows.shape[1] if slots[d] >= 0 else 0):
+            row = rows[slots[d], k]
+            if not (row[_ASKED] + settle_s <= now and row[_ASKED] >= now - LOOKBACK_S):
+                continue
+            age = now - row[_ASKED]
+            youngest = min(youngest, age)
+            weight = 2.0 ** (-age / HALF_LIFE_S)
+            is_here = row[_SECTOR] == sector
+            count += weight
+            answered += weight * row[_ANSWERED]
+            won += weight * row[_WON]
+            lifts += row[_LIFTED]
+            fades += row[_LIFTED] - row[_WON]
+            if not np.isnan(row[_PACE]):
+                paces += weight
+                pace += weight * row[_PACE]
+            if not np.isnan(row[_SIZE]):
+                sizes += weight
+                size += weight * row[_SIZE]
+                reach += weight * row[_REACH]
+                if is_here:
+                    sizes_here += weight
+                    reach_here += weight * row[_REACH]
+            if row[_LOST] == 1.0 and not np.isnan(row[_MOVE]) and row[_MARKED] <= now:
+                moves += weight
+                move += weight * row[_MOVE]
+            lately = 0.0
+            if is_here:
+                here += weight
+                answered_here += weight * row[_ANSWERED]
+                lately = 2.0 ** (-age / RECENT_S)
+                if not np.isnan(row[_GIVEN]):
+                    flow += lately * row[_GIVEN]
+            if not np.isnan(row[_COST]):
+                costs += weight
+                cost += weight * row[_COST]
+                square += weight * row[_COST] * row[_COST]
+                if is_here:
+                    costs_here += weight
+                    cost_here += weight * row[_COST]
+                    recent += lately
+                    turned += lately * row[_SIGN]
+                    turned_cost += lately * row[_SIGN] * row[_COST]
+        rate = (answered + 8.0 * 0.7) / (count + 8.0)
+        mean = (cost + 5.0) / (costs + 5.0)
+        mean_here = (cost_here + 4.0 * mean) / (costs_here + 4.0)
+        away = max(0.0, square - 2.0 * mean * cost + mean * mean * costs)
+        out[0, d] = count
+        out[1, d] = rate
+        out[2, d] = (answered_here + 4.0 * rate) / (here + 4.0)
+        out[3, d] = (pace + 3.0 * 0.4) / (paces + 3.0)
+        out[4, d] = mean
+        out[5, d] = mean_here
+        out[6, d] = math.sqrt((away + 5.0 * 0.16) / (costs + 5.0))
+        out[7, d] = sign * (turned_cost - mean_here * turned) / (recent + 2.0)
+        out[8, d] = sign * flow
+        out[9, d] = (won + 8.0 * 0.2) / (count + 8.0)
+        # Laplace with a prior of 5% worth twenty lifts; not decayed, so that a fader cannot wait it out.
+        out[10, d] = (fades + 1.0) / (lifts + 20.0)
+        out[11, d] = math.exp((size + 3.0 * math.log(0.03)) / (sizes + 3.0))
+        out[12, d] = move / (moves + 40.0)
+        out[13, d] = min(30.0, youngest / 86_400.0)
+        overall = (reach + 3.0 * math.log(0.03)) / (sizes + 3.0)
+        out[14, d] = math.exp((reach_here + 4.0 * overall) / (sizes_here + 4.0))
+        out[15, d] = 1.0 if count > 0.0 else 0.0

@@ -10,6 +10,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from ml.forest import Predict
 from rfq.domain.selection import QUANTILES
 
 Array = NDArray[np.float64]
@@ -95,9 +96,9 @@ def fit_quantiles(
     return booster[: booster.best_iteration + 1]
 
 
-def relative_quantiles(booster: xgb.Booster, margin: Margin | None, x: NDArray[np.float32]) -> Array:
+def relative_quantiles(predict: Predict, margin: Margin | None, x: NDArray[np.float32]) -> Array:
     """Quantiles at QUANTILES of cost over reference cost, shape (rows, levels), rising along each row."""
-    found = np.asarray(booster.inplace_predict(x), dtype=np.float64).reshape(len(x), len(QUANTILES))
+    found = np.asarray(predict(x), dtype=np.float64).reshape(len(x), len(QUANTILES))
     if margin is not None:
         found = found + margin.at(x)[:, None]
     return np.sort(found, axis=1)

@@ -5,6 +5,7 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from ml.features import FEATURES
+from ml.forest import Predict
 
 PARAMETERS = {
     "objective": "binary:logistic",
@@ -43,5 +44,5 @@ def fit_response(
     return booster[: booster.best_iteration + 1]
 
 
-def response_probability(booster: xgb.Booster, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.asarray(booster.inplace_predict(x), dtype=np.float64)
+def response_probability(predict: Predict, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(predict(x), dtype=np.float64)

@@ -47,8 +47,15 @@ class Choice(msgspec.Struct, frozen=True):
     explored: tuple[int, ...]
 
 
+SHORTLIST = 48
+"""Of a larger panel, so many are looked at again once the first was chosen: the others were the dearest beside it."""
+
+
 def greedy(cost: ExpectedCost, candidates: Sequence[int], most: int, include: Sequence[int] = ()) -> Path:
-    """Adds the dealer that lowers expected cost most (or raises it least), `include` first, up to `most`."""
+    """Adds the dealer that lowers expected cost most (or raises it least), `include` first, up to `most`.
+
+    Of a pool of more than SHORTLIST, or than `most` if that is more, the rest drop out after one look at each.
+    """
     order: list[int] = []
     curve = [cost.of_none()]
     waiting = [d for d in candidates if d not in include]
@@ -56,8 +63,11 @@ def greedy(cost: ExpectedCost, candidates: Sequence[int], most: int, include: Se
         while pool and len(order) < most:
             costs = cost.adding(order, pool)
             best = int(np.argmin(costs))
-            order.append(pool.pop(best))
             curve.append(float(costs[best]))
+            order.append(pool[best])
+            if len(pool) > (keep := max(SHORTLIST, most)):
+                pool = [pool[i] for i in np.sort(np.argsort(costs, kind="stable")[: keep + 1])]
+            pool.remove(order[-1])
     return Path(tuple(order), tuple(curve))
 
 

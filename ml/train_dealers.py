@@ -87,7 +87,7 @@ def _response_metrics(
     rows: TrainingRows, booster: xgb.Booster, fit: NDArray[np.bool_], held: NDArray[np.bool_]
 ) -> dict[str, float]:
     happened = rows.answered[held]
-    probability = response_probability(booster, rows.x[held])
+    probability = response_probability(booster.inplace_predict, rows.x[held])
     return {
         "response_auc": auc(happened, probability),
         "response_brier": brier(happened, probability),
@@ -106,10 +106,10 @@ def _quote_metrics(
     """Pinball in bps, and per daily volatility (the unit in which such studies are compared)."""
     actual, reference = rows.cost_bps[held], rows.reference_bps[held][:, None]
     per_volatility = 1.0 / rows.volatility_bps[held]
-    predicted = relative_quantiles(quote, margin, rows.x[held]) * reference
+    predicted = relative_quantiles(quote.inplace_predict, margin, rows.x[held]) * reference
     ways = {
         "": predicted,
-        "_no_margin": relative_quantiles(plain, None, rows.x[held]) * reference,
+        "_no_margin": relative_quantiles(plain.inplace_predict, None, rows.x[held]) * reference,
         "_scaled_constant": np.quantile(rows.cost_bps[fit] / rows.reference_bps[fit], QUANTILES) * reference,
         "_constant": np.broadcast_to(np.quantile(rows.cost_bps[fit], QUANTILES), predicted.shape),
     }

@@ -112,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     wins.add_argument("--json", action="store_true", help="one object: figures and goals")
     wins.set_defaults(run=_evaluate_wins)
 
+    selection = evaluations.add_parser("selection", help="choosing whom to ask, beside tuned rules and oracles")
+    selection.add_argument("--json", action="store_true", help="one object: figures and goals")
+    selection.add_argument("--full", action="store_true", help="all seeds and requests, for hours")
+    selection.add_argument("--worlds", type=int, default=6, help="worlds to play (default 6)")
+    selection.set_defaults(run=_evaluate_selection)
+
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
     dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
     dealers.add_argument("--exchange", default="ws://127.0.0.1:8081/", help="the simulated exchange's socket")
@@ -144,6 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     market.add_argument("--quick", action="store_true", help="a rough answer in half a minute")
     market.add_argument("--book", type=Path, help="LOBSTER zip to replay (default: a made recording)")
     market.set_defaults(run=_bench_market)
+
+    scoring = benches.add_parser("scoring", help="the decision whom to ask, beside one prediction a dealer and model")
+    scoring.add_argument("--json", action="store_true", help="one object: figures and goals")
+    scoring.add_argument("--quick", action="store_true", help="a rough answer in some seconds")
+    scoring.set_defaults(run=_bench_scoring)
 
     audit = commands.add_parser("audit", help="check the record, with the service running or stopped")
     checks = audit.add_subparsers(required=True, metavar="check")
@@ -214,6 +225,12 @@ def _bench_market(options: argparse.Namespace) -> None:
     bench.run(bench.QUICK if options.quick else bench.Plan(), options.book).print(as_json=options.json)
 
 
+def _bench_scoring(options: argparse.Namespace) -> None:
+    from rfq.studies import scoring_bench as bench
+
+    bench.run(bench.QUICK if options.quick else bench.Plan()).print(as_json=options.json)
+
+
 def _calibrate(options: argparse.Namespace) -> None:
     from lit_router.market import calibrate_ticks, calibration, lobster, nbbo, parameters, rates_table
     from lit_router.market.batch.day import DAYS, measured
@@ -253,6 +270,14 @@ def _evaluate_wins(options: argparse.Namespace) -> None:
 
     found = win_evaluation.run(options.train, options.test, options.mids, options.page)
     found.print(as_json=options.json)
+
+
+def _evaluate_selection(options: argparse.Namespace) -> None:
+    from rfq.studies import selection_evaluation as evaluation
+
+    if options.worlds < 1:
+        raise BadInput("--worlds", options.worlds, "must be at least 1")
+    evaluation.run(evaluation.plan(options.worlds, full=options.full)).print(as_json=options.json)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ changing anything, `settle` lets it happen. What is true but hidden is in `world
 Quotes are as dealers mean them, before they are rounded to a tick.
 """
 
+import copy
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +102,12 @@ class DealerWorld:
         self.inventory = keep[:, None] * self.inventory + wander[:, None] * request.chances.inventory_z
         return request
 
+    def fork(self) -> "DealerWorld":
+        """A world in the same state that meets the same chances, to be led on in another way."""
+        other = copy.copy(self)
+        other.inventory = self.inventory.copy()
+        return other
+
     def settle(self, auction: Auction) -> None:
         """The winners take on what they won."""
         self.inventory[:, auction.request.sector] = auction.inventory_after
@@ -144,9 +151,7 @@ class DealerWorld:
         lots = laws.quoted_lots(t, seen, adv, request.quantity, c.lots_z)
         cost_bps = np.asarray(quote_cost_bps(t, charges(t, seen, facts.sign, lots / adv), c.noise))
         quoted = willing & (delay_s <= facts.window_s)
-        fades = self._last_look & (
-            c.fade_u < laws.fade_probability(t, request.lift_move_bps, facts.volatility_bps)
-        )
+        fades = self._last_look & (c.fade_u < laws.fade_probability(t, request.lift_move_bps, facts.volatility_bps))
         lifted, won_lots, paid_bps, left = self._award(request, places, quoted, fades, cost_bps, lots)
 
         usual = laws.usual_lots(t, adv)

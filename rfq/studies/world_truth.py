@@ -33,11 +33,12 @@ POINTS = 2048
 class Truth:
     """Of a world as it stands. Arrays are by dealer of the panel, D of them."""
 
-    def __init__(self, world: DealerWorld) -> None:
+    def __init__(self, world: DealerWorld, points: int = POINTS) -> None:
+        """`points`: of the even sample. Fewer are quicker, and enough for an oracle that has many to ask."""
         self._world = world
         # A Latin hypercube: every one-dimensional average over it is nearly exact.
         rng = np.random.default_rng(0)
-        strata = (np.arange(POINTS) + 0.5) / POINTS
+        strata = (np.arange(points) + 0.5) / points
         self._levels = [rng.permutation(strata)[:, None] for _ in range(4)]
         t = world.columns
         self._noise = skewed_quantile(self._levels[0], t.noise_shape, t.noise_skew)
@@ -81,9 +82,7 @@ class Truth:
         in_time = ndtr(np.log(room) / t.pace_spread)
         return in_time * np.mean(laws.answer_probability(t, self._seen(request, asked, knowing)), axis=0)
 
-    def quote_quantiles(
-        self, request: Request, asked: int, levels: Sequence[float], *, knowing: bool = True
-    ) -> Array:
+    def quote_quantiles(self, request: Request, asked: int, levels: Sequence[float], *, knowing: bool = True) -> Array:
         """Of the cost quoted to the desk's side given a quote, (D, levels), bps."""
         t, seen = self._world.columns, self._seen(request, asked, knowing)
         lots = self._lots(request, seen)
