@@ -197,7 +197,8 @@ def _describe_off_policy(figures: Figures, found: Sequence[dict[str, tuple[Estim
         pairs = [one[name] for one in found]
         figures.add(f"off_policy_{name}_true_bps", float(np.mean([true for _, true in pairs])))
         figures.add(f"off_policy_{name}_estimate_bps", float(np.mean([e.mean_bps for e, _ in pairs])))
-        figures.add(f"off_policy_{name}_half_interval_bps", float(np.mean([e.high_bps - e.mean_bps for e, _ in pairs])))
+        reach = float(np.mean([e.high_bps - e.mean_bps for e, _ in pairs]))
+        figures.add(f"off_policy_{name}_half_interval_bps", reach if np.isfinite(reach) else "unbounded")
         figures.add(f"off_policy_{name}_models_alone_bps", float(np.mean([e.models_bps for e, _ in pairs])))
         figures.add(f"off_policy_{name}_effective_auctions", float(np.mean([e.effective for e, _ in pairs])))
         covered = sum(e.low_bps <= true <= e.high_bps for e, true in pairs)
