@@ -10,7 +10,8 @@ from ml.dealer_models import Asking, DealerModels, Forecast
 from ml.expected_cost import BlockTerms, ExpectedCost, default_rest, rest_cost
 from ml.memory import PanelMemory
 from ml.outcomes import RequestFacts, facts_of
-from ml.selection import Bounds, Choice, Exploration, Path, choose, greedy
+from ml.selection import Allowance, Bounds, Choice, Exploration, Path, choose, greedy
+from ml.thompson import curve_interval, doubts_of
 from rfq.domain.selection import QUANTILES, DealerScore, Selection
 from rfq.domain.values import DealerId
 from rfq.ports import SelectionRequest
@@ -64,7 +65,12 @@ class Chooser:
         absent = [d for d in terms.include if d not in dealers]
         if absent:
             notes = (*notes, f"asked for and not reachable: {', '.join(sorted(absent))}")
-        return _Considered(request, facts, dealers, rest, min(terms.max_dealers, len(dealers)), include, notes)
+        most = min(max(terms.max_dealers, request.regulatory_least), len(dealers))
+        if terms.max_dealers < request.regulatory_least:
+            notes = (*notes, f"max_dealers raised from {terms.max_dealers}: {request.regulatory_least} are demanded")
+        if len(dealers) < request.regulatory_least:
+            notes = (*notes, f"only {len(dealers)} of the {request.regulatory_least} dealers demanded can be asked")
+        return _Considered(request, facts, dealers, rest, most, include, notes)
 
     def _decide(self, c: "_Considered", forecast: Forecast) -> "_Decision":
         terms, rng = c.request.terms, np.random.default_rng(c.request.seed)
@@ -72,12 +78,21 @@ class Chooser:
         block = BlockTerms(size=c.facts.size, least_share=least_share, max_winners=terms.max_winners)
         cost = ExpectedCost(forecast, block, c.rest, rng)
         everyone = range(len(c.dealers))
-        path = greedy(cost, everyone, c.most, c.include)
-        least = min(max(terms.min_dealers, self._at_least), c.most)
-        choice = choose(path, everyone, Bounds(least, c.most, c.include), self._exploration, rng)
-        asked = len(choice.chosen)
-        at = min(range(len(forecast.asked)), key=lambda i: abs(forecast.asked[i] - asked))
-        return _Decision(forecast, path, choice, (*path.order, *_others(cost, everyone, path)), at)
+        least = min(max(terms.min_dealers, c.request.regulatory_least, self._at_least), c.most)
+        budget, notes, allowance = c.request.leakage_budget_bps, c.notes, None
+        if budget:
+            allowance = Allowance(forecast.leakage_bps[_nearest(forecast, least)], budget, least)
+        path = greedy(cost, everyone, c.most, c.include, allowance)
+        choice = choose(path, everyone, Bounds(least, c.most, c.include), self._exploration, rng, allowance)
+        at = _nearest(forecast, len(choice.chosen))
+        if allowance and allowance.leakage_bps[list(choice.chosen)].sum() > budget:
+            notes = (*notes, f"leakage budget of {budget:g} bps exceeded: so many have to be asked")
+        low, high = (), ()
+        if c.request.intervals:
+            doubts = doubts_of(self._models, c.facts, forecast)
+            low, high = curve_interval(forecast, doubts, block, c.rest, path, rng)
+        order = (*path.order, *_others(cost, everyone, path))
+        return _Decision(forecast, path, choice, order, at, notes, tuple(map(float, low)), tuple(map(float, high)))
 
     def _selection(self, c: "_Considered", d: "_Decision", reasons: Sequence[dict[str, float]]) -> Selection:
         forecast, at = d.forecast, d.at
@@ -103,7 +118,9 @@ class Chooser:
             model_version=self.version,
             seed=c.request.seed,
             explored=tuple(c.dealers[i] for i in d.choice.explored),
-            notes=c.notes,
+            notes=d.notes,
+            marginal_low_bps=d.low_bps,
+            marginal_high_bps=d.high_bps,
         )
 
     def _nobody(self, c: "_Considered") -> Selection:
@@ -131,6 +148,10 @@ class _Decision(NamedTuple):
     """Everyone, best first."""
     at: int
     """Index of the forecast for the number asked."""
+    notes: tuple[str, ...]
+    low_bps: tuple[float, ...]
+    high_bps: tuple[float, ...]
+    """Bounds of each further dealer's saving, where they were asked for."""
 
 
 def prior_selection(request: SelectionRequest, notes: tuple[str, ...]) -> Selection:
@@ -165,6 +186,11 @@ def _counts(most: int) -> list[int]:
     if most <= MOST_COUNTS:
         return list(range(1, most + 1))
     return sorted({round(n) for n in np.geomspace(1, most, MOST_COUNTS)})
+
+
+def _nearest(forecast: Forecast, asked: int) -> int:
+    """Index of the forecast for the number asked, or the nearest there is."""
+    return min(range(len(forecast.asked)), key=lambda i: abs(forecast.asked[i] - asked))
 
 
 def _others(cost: ExpectedCost, everyone: Sequence[int], path: Path) -> list[int]:

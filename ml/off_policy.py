@@ -4,9 +4,10 @@ Doubly robust (Dudik, Langford, Li 2011): the models' expectation of the other p
 logged sets really cost beyond expectation, weighted by how much likelier the other policy was to ask just them. It is
 right where the propensities are exact, whatever the models say, and nearly so where the models are right. The weights
 tell how much of the log speaks of the other policy at all: `effective` auctions of it. Where that is few, the estimate
-is the models' word.
+is the models' word, and nobody knows how far it is off: the interval has no bounds.
 """
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ import numpy as np
 from rfq.domain.errors import BadInput
 
 WIDTHS = 1.96
+LEAST_EFFECTIVE = 30.0
 
 
 class LoggedChoice(msgspec.Struct, frozen=True):
@@ -66,4 +68,6 @@ def doubly_robust(log: Sequence[LoggedChoice], most_weight: float = 50.0) -> Est
     mean, reach = float(scores.mean()), WIDTHS * float(scores.std(ddof=1)) / len(scores) ** 0.5
     squares = float((weight**2).sum())
     effective = float(weight.sum()) ** 2 / squares if squares else 0.0
+    if effective < LEAST_EFFECTIVE:
+        reach = math.inf
     return Estimate(mean, mean - reach, mean + reach, effective, float(models.mean()))

@@ -32,6 +32,30 @@ class Bounds(msgspec.Struct, frozen=True):
     include: tuple[int, ...] = ()
 
 
+class Allowance(msgspec.Struct, frozen=True):
+    """A bound on the leakage expected of all asked together."""
+
+    leakage_bps: NDArray[np.float64]
+    """Of each dealer asked and not hit, (D,)."""
+    budget_bps: float
+    least: int
+    """So many are asked even where the budget does not suffice: then those that leak least."""
+
+    def within(self, order: Sequence[int], pool: Sequence[int]) -> list[int]:
+        """Who of the pool may still be added."""
+        left = self.budget_bps - float(self.leakage_bps[list(order)].sum())
+        fit = [d for d in pool if self.leakage_bps[d] <= left]
+        if not fit and pool and len(order) < self.least:
+            return [min(pool, key=lambda d: (self.leakage_bps[d], d))]
+        return fit
+
+    def outsiders(self, base: Sequence[int], free: Sequence[int], outside: Sequence[int]) -> list[int]:
+        """Who may take any free place of the base."""
+        leak = self.leakage_bps
+        room = max(0.0, self.budget_bps - float(leak[list(base)].sum())) + min((leak[d] for d in free), default=0.0)
+        return [d for d in outside if leak[d] <= room]
+
+
 class Path(msgspec.Struct, frozen=True):
     """Dealers in the order in which greedy would ask them, and the expected cost of the first k, k = 0, 1, ..."""
 
@@ -51,23 +75,31 @@ SHORTLIST = 48
 """Of a larger panel, so many are looked at again once the first was chosen: the others were the dearest beside it."""
 
 
-def greedy(cost: ExpectedCost, candidates: Sequence[int], most: int, include: Sequence[int] = ()) -> Path:
+def greedy(
+    cost: ExpectedCost,
+    candidates: Sequence[int],
+    most: int,
+    include: Sequence[int] = (),
+    allowance: Allowance | None = None,
+) -> Path:
     """Adds the dealer that lowers expected cost most (or raises it least), `include` first, up to `most`.
 
-    Of a pool of more than SHORTLIST, or than `most` if that is more, the rest drop out after one look at each.
+    Of a pool of more than SHORTLIST, or than `most` if that is more, the rest drop out after one look at each. With an
+    allowance the path ends where nobody is left whose leakage fits; `include` is asked whatever it leaks.
     """
     order: list[int] = []
     curve = [cost.of_none()]
     waiting = [d for d in candidates if d not in include]
-    for pool in ([*include], waiting):
-        while pool and len(order) < most:
-            costs = cost.adding(order, pool)
+    for pool, bound in (([*include], None), (waiting, allowance)):
+        while len(order) < most and (fit := bound.within(order, pool) if bound else pool):
+            costs = cost.adding(order, fit)
             best = int(np.argmin(costs))
             curve.append(float(costs[best]))
-            order.append(pool[best])
-            if len(pool) > (keep := max(SHORTLIST, most)):
-                pool = [pool[i] for i in np.sort(np.argsort(costs, kind="stable")[: keep + 1])]
-            pool.remove(order[-1])
+            order.append(fit[best])
+            if len(fit) > (keep := max(SHORTLIST, most)):
+                near = {fit[i] for i in np.argsort(costs, kind="stable")[: keep + 1]}
+                pool = [d for d in pool if d in near]
+            pool = [d for d in pool if d != order[-1]]
     return Path(tuple(order), tuple(curve))
 
 
@@ -78,7 +110,14 @@ def best_count(path: Path, bounds: Bounds) -> int:
     return min(range(least, most + 1), key=lambda k: (path.curve_bps[k], k))
 
 
-def choose(path: Path, candidates: Sequence[int], bounds: Bounds, explore: Exploration, rng: Generator) -> Choice:
+def choose(
+    path: Path,
+    candidates: Sequence[int],
+    bounds: Bounds,
+    explore: Exploration,
+    rng: Generator,
+    allowance: Allowance | None = None,
+) -> Choice:
     """Draws the set to ask and says with what probability each dealer was to be in it.
 
     Three ways, drawn once: the greedy set; the greedy set with one free slot given to an outsider, both drawn
@@ -89,6 +128,8 @@ def choose(path: Path, candidates: Sequence[int], bounds: Bounds, explore: Explo
     base = list(path.order[: best_count(path, bounds)])
     free = [d for d in base if d not in bounds.include]
     outside = [d for d in candidates if d not in base]
+    if allowance:
+        outside = allowance.outsiders(base, free, outside)
     low = min(max(bounds.least, len(bounds.include)), len(path.order))
     high = min(bounds.most, len(path.order))
     swap = explore.swap if free and outside else 0.0

@@ -156,6 +156,8 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
                     lift_answer_s=settings.lift_timeout_s,
                     unknown_limit_s=settings.unknown_limit_s,
                     takeover_s=settings.lease_s / 4,
+                    regulatory_dealers=settings.regulatory_dealers,
+                    leakage_budget_bps=settings.leakage_budget_bps,
                 ),
                 observe=observe,
             )

@@ -69,6 +69,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     market_stale_s: Annotated[Seconds, Meta(description="Age of a book, in market seconds, that refuses new RFQs")] = (
         30.0
     )
+    regulatory_dealers: Annotated[
+        int, Meta(ge=0, le=10, description="Dealers that a rule demands to be asked, as 3; 0: none does")
+    ] = 0
+    leakage_budget_bps: Annotated[
+        float, Meta(ge=0, le=1000, description="Most leakage expected of all asked together; 0: no bound")
+    ] = 0.0
     models_dir: Annotated[Path | None, Meta(description="Trained models; default: those in the package")] = None
 
     # Dealers.

@@ -7,7 +7,8 @@ from rfq.api.answers import Answer
 
 
 class RankedDealerAnswer(Answer, frozen=True):
-    """`quote_cost_bps` by quantile; `marginal_bps` is the saving expected from asking this one after those above."""
+    """`quote_cost_bps` by quantile; `marginal_bps` is the saving expected from asking this one after those above, with
+    90% bounds in a plan."""
 
     rank: int
     dealer_id: str
@@ -20,6 +21,8 @@ class RankedDealerAnswer(Answer, frozen=True):
     marginal_bps: float | None
     reasons: dict[str, float]
     fallback: str = ""
+    marginal_low_bps: float | None = None
+    marginal_high_bps: float | None = None
 
 
 class ResidualPointAnswer(Answer, frozen=True):

@@ -239,6 +239,8 @@ def ranking(s: Selection) -> tuple[h.RankedDealerAnswer, ...]:
             marginal_bps=marginal[n] if n < len(marginal) else None,
             reasons=score.reasons,
             fallback=score.fallback,
+            marginal_low_bps=s.marginal_low_bps[n] if n < len(s.marginal_low_bps) else None,
+            marginal_high_bps=s.marginal_high_bps[n] if n < len(s.marginal_high_bps) else None,
         )
         for n, score in enumerate(s.ranking)
     )

@@ -35,6 +35,9 @@ class Selection(Frozen, frozen=True):
     explored: tuple[DealerId, ...] = ()
     """Those among the chosen who owe their place to randomisation."""
     notes: tuple[str, ...] = ()
+    marginal_low_bps: tuple[float, ...] = ()
+    marginal_high_bps: tuple[float, ...] = ()
+    """90% bounds of `marginal_bps` over what might as well be believed of the dealers; empty where not asked for."""
 
     @property
     def marginal_bps(self) -> tuple[float, ...]:

@@ -22,9 +22,10 @@ def residual_curve(
 
 
 async def score_panel(
-    parts: Parts, terms: RfqTerms, instrument: Instrument, market: MarketView, seed: int
+    parts: Parts, terms: RfqTerms, instrument: Instrument, market: MarketView, seed: int, *, intervals: bool = False
 ) -> Selection:
-    """Ranks everyone who can be reached and is not excluded, and chooses whom to ask."""
+    """Ranks everyone who can be reached and is not excluded, and chooses whom to ask; with `intervals`, also says how
+    sure each further dealer's saving is."""
     reachable = parts.gateway.reachable()
     panel = reachable if parts.panel is None else reachable & parts.panel
     request = SelectionRequest(
@@ -35,6 +36,9 @@ async def score_panel(
         panel=tuple(sorted(panel - set(terms.exclude))),
         residual=residual_curve(parts, terms, instrument, market),
         seed=seed,
+        regulatory_least=parts.settings.regulatory_dealers,
+        leakage_budget_bps=parts.settings.leakage_budget_bps,
+        intervals=intervals,
     )
     return await parts.predictor.select(request)
 

@@ -115,7 +115,7 @@ class Engine:
         instrument = instrument_of(self.parts, terms)
         view = self.parts.market.view(instrument.symbol)
         arrival_of(self.parts, view)
-        selection = await score_panel(self.parts, terms, instrument, view, self.parts.seed)
+        selection = await score_panel(self.parts, terms, instrument, view, self.parts.seed, intervals=True)
         curve = residual_curve(self.parts, terms, instrument, view, selection)
         return PlanAnswer(selection, view, curve, selection.expected_cost_bps)
 

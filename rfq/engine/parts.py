@@ -34,6 +34,10 @@ class EngineSettings(Frozen, frozen=True):
     """Pause between looks for RFQs whose owner is gone."""
     compete_disclosed: bool = True
     """Whether dealers are told how many others are asked."""
+    regulatory_dealers: int = 0
+    """Dealers that a rule demands to be asked; 0 where none does."""
+    leakage_budget_bps: float = 0.0
+    """Most leakage expected of all asked together, in bps; 0: no bound."""
 
 
 class Parts:

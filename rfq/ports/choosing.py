@@ -21,6 +21,12 @@ class SelectionRequest(Frozen, frozen=True):
     panel: tuple[DealerId, ...]
     residual: ResidualCurve | None
     seed: int
+    regulatory_least: int = 0
+    """Dealers that a rule demands to be asked, whatever the terms say; 0 where none does."""
+    leakage_budget_bps: float = 0.0
+    """Most leakage expected of all that are asked together; 0 where it is not bounded."""
+    intervals: bool = False
+    """Whether to say how sure each further dealer's saving is: it takes as long as some choices."""
 
 
 class DealerPredictor(Protocol):

@@ -5,12 +5,8 @@ meet the same later requests, each in a world of its own, with models that stay 
 goes on. Costs are all-in, in bps of arrival, expected over redrawn chances. Intervals are of a bootstrap over worlds.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
-from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -21,20 +17,19 @@ from ml.memory import PanelMemory
 from ml.outcomes import Outcome, RequestFacts
 from ml.train_dealers import train_dealers
 from rfq.domain.values import DealerId, Frozen
+from rfq.studies import exploration_evaluation
 from rfq.studies import selection_policies as ways
 from rfq.studies.dealer_world import DealerWorld
 from rfq.studies.desk_habit import Policy
-from rfq.studies.figures import Figures, progress
+from rfq.studies.figures import Figures
 from rfq.studies.selection_loop import Lane, side_by_side
+from rfq.studies.spread_over import INTERVAL, interval, resamples, spread
 from rfq.studies.world_requests import WorldTerms
 from rfq.studies.world_truth import Truth
 
 Array = NDArray[np.float64]
-R = TypeVar("R")
 
 FIRST_SEED = 501
-RESAMPLES = 4_000
-INTERVAL = (0.025, 0.975)
 MOST_EXCESS_BPS = 0.05
 
 
@@ -45,11 +40,17 @@ class Plan(Frozen, frozen=True):
     log: int = 10_000
     early: int = 2_000
     """Auctions of the log that the early models are trained on."""
-    tuning: int = 200
-    requests: int = 400
-    redraws: int = 4
+    tuning: int = 150
+    requests: int = 250
+    redraws: int = 3
+    full: bool = False
+    """The online tables too at their full length."""
     workers: int = 0
     """0: as many as there are cores."""
+
+
+def plan(worlds: int, *, full: bool) -> Plan:
+    return Plan(worlds=worlds, tuning=500, requests=2_000, redraws=8, full=True) if full else Plan(worlds=worlds)
 
 
 class Closed(Frozen, frozen=True):
@@ -69,20 +70,9 @@ def run(plan: Plan) -> Figures:
     found = spread(partial(closed_loop, plan), range(FIRST_SEED, FIRST_SEED + plan.worlds), plan.workers)
     plain = spread(partial(pure_log, plan), range(FIRST_SEED, FIRST_SEED + plan.worlds), plan.workers)
     describe(figures, found, plain)
+    exploring = exploration_evaluation.FULL if plan.full else exploration_evaluation.Plan()
+    exploration_evaluation.run(figures, exploring)
     return figures
-
-
-def spread(work: Callable[[int], R], seeds: Sequence[int], workers: int) -> list[R]:
-    """The work of each seed, in processes of one thread each."""
-    count = workers or len(os.sched_getaffinity(0))
-    done: list[R] = []
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    with ProcessPoolExecutor(min(count, len(seeds)), mp_context=get_context("spawn")) as pool:
-        for result in pool.map(work, seeds):
-            done.append(result)
-            progress(f"{len(done)} of {len(seeds)} worlds")
-    return done
 
 
 # --- one world -------------------------------------------------------------------------------------------------------
@@ -231,16 +221,6 @@ def share_of_gap(found: Sequence[Closed], name: str, oracle: str) -> tuple[float
     """Of the gap between tuned rule and oracle, how much a policy closes: all worlds together, and its interval."""
     saved = np.array([one.cost_bps["rule"] - one.cost_bps[name] for one in found])
     gap = np.array([one.cost_bps["rule"] - one.cost_bps[oracle] for one in found])
-    those = _resamples(len(found))
+    those = resamples(len(found))
     low, high = np.quantile(saved[those].mean(1) / gap[those].mean(1), INTERVAL)
     return float(saved.mean() / gap.mean()), float(low), float(high)
-
-
-def interval(values: Array) -> tuple[float, float, float]:
-    """Mean over worlds with its 95% interval."""
-    low, high = np.quantile(values[_resamples(len(values))].mean(1), INTERVAL)
-    return float(values.mean()), float(low), float(high)
-
-
-def _resamples(count: int) -> NDArray[np.int64]:
-    return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
