@@ -42,7 +42,7 @@ class Chooser:
         self, requests: Sequence[tuple[SelectionRequest, tuple[str, ...]]], memory: PanelMemory
     ) -> list[Selection]:
         """The same for several requests with their notes, at less cost, and each answered as it would be alone."""
-        considered = [self._consider(request, notes) for request, notes in requests]
+        considered = [self._consider(request, notes, memory) for request, notes in requests]
         askable = [c for c in considered if c.most]
         decisions: dict[int, Selection] = {}
         if askable:
@@ -53,8 +53,10 @@ class Chooser:
                 decisions[id(c)] = self._selection(c, decision, why)
         return [decisions.get(id(c)) or self._nobody(c) for c in considered]
 
-    def _consider(self, request: SelectionRequest, notes: tuple[str, ...]) -> "_Considered":
+    def _consider(self, request: SelectionRequest, notes: tuple[str, ...], memory: PanelMemory) -> "_Considered":
         terms, facts = request.terms, facts_of(request)
+        if not memory.knows_sector(facts.sector):
+            notes = (*notes, f"nothing is known of sector {facts.sector!r}: what dealers do elsewhere stands in")
         dealers = tuple(d for d in request.panel if d not in terms.exclude)
         if request.residual is not None:
             rest = rest_cost(request.residual)

@@ -95,33 +95,40 @@ class PanelMemory:
     def knows(self, dealer: DealerId) -> bool:
         return dealer in self._dealer
 
+    def knows_sector(self, sector: str) -> bool:
+        return sector in self._sector
+
     def push(self, outcome: Outcome) -> None:
-        """Remembers one auction. The oldest outcome of a dealer goes when DEPTH is reached."""
+        """Remembers one auction. The oldest outcome of a dealer goes when DEPTH is reached.
+
+        A number in it that is none, or not finite, counts as missing: the rest of the outcome stands.
+        """
         facts = outcome.facts
         sector = self._sector.setdefault(facts.sector, len(self._sector))
         move = math.nan
         if outcome.mark_out_bps is not None and outcome.control_bps is not None and facts.side is not None:
-            move = (outcome.mark_out_bps - outcome.control_bps) / facts.volatility_bps
+            move = _finite((outcome.mark_out_bps - outcome.control_bps) / facts.volatility_bps)
         reference = reference_cost_bps(facts)
         for asked in outcome.asked:
             slot = self._slot(asked.dealer)
             quoted = asked.answer is Answer.QUOTED
-            taken = (asked.quoted_size or 0.03) if not asked.lost else 0.0
+            size = _finite(asked.quoted_size)
+            taken = 0.0 if asked.lost else 0.03 if math.isnan(size) or not size else size
             self._rows[slot, self._next[slot] % DEPTH] = (
                 seconds(facts.at),
                 seconds(outcome.marked_at),
                 sector,
                 quoted,
-                math.nan if asked.response_s is None else min(asked.response_s / facts.window_s, 2.0),
-                math.nan if asked.cost_bps is None else asked.cost_bps / reference,
-                math.nan if asked.quoted_size is None else math.log(max(asked.quoted_size, 1e-6)),
+                min(_finite(asked.response_s) / facts.window_s, 2.0),
+                _finite(asked.cost_bps) / reference,
+                math.log(max(size, 1e-6)),
                 asked.lifted,
                 not asked.lost,
                 facts.sign,
                 asked.lost,
                 move,
                 facts.sign * taken,
-                self._reached(slot, asked.quoted_size, facts.size),
+                self._reached(slot, size, facts.size),
             )
             self._next[slot] += 1
 
@@ -133,9 +140,9 @@ class PanelMemory:
         _summed(self._rows, slots, seconds(facts.at), settle_s, float(sector), float(facts.sign), found)
         return DealerState(*found[:15], seen=found[15] > 0)
 
-    def _reached(self, slot: int, quoted: float | None, wanted: float) -> float:
+    def _reached(self, slot: int, quoted: float, wanted: float) -> float:
         """Logarithm of what a quote says of the dealer's reach; a whole request's, of what was thought before."""
-        if quoted is None or not quoted > 0:
+        if not quoted > 0:
             return math.nan
         said = math.log(max(quoted, 1e-6))
         if quoted >= 0.999 * wanted:
@@ -151,6 +158,11 @@ class PanelMemory:
             if slot == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.full_like(self._rows, np.nan)])
         return slot
+
+
+def _finite(value: float | None) -> float:
+    """The value, or NaN for what is none or not finite."""
+    return value if value is not None and math.isfinite(value) else math.nan
 
 
 @numba.njit(

@@ -11,6 +11,7 @@ import copy
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,17 @@ from rfq.studies.world_auction import MARK, Auction, Flags, Said, outcome_of
 from rfq.studies.world_requests import DISCLOSED_REST, START, Request, Requests, WorldTerms, desk_names
 
 Array = NDArray[np.float64]
+
+
+class FirstWave(NamedTuple):
+    """What stands of an earlier wave when more dealers are asked. Arrays are by dealer of the panel."""
+
+    places: list[int]
+    cost_bps: Array
+    held: Flags
+    """Quoted then, and good still."""
+    moved_bps: float
+    """How far those asked first have moved the mid since, against the desk."""
 
 
 class DealerWorld:
@@ -137,8 +149,10 @@ class DealerWorld:
             inventory=inventory,
         )
 
-    def play(self, request: Request, chosen: Chosen) -> Auction:
+    def play(self, request: Request, chosen: Chosen, before: FirstWave | None = None) -> Auction:
         """What comes of asking these dealers now. Nothing changes: other choices can be tried in the same state.
+
+        `before`: quotes that some of them gave in an earlier wave, and what those who gave them have done since.
 
         Raises BadInput for a dealer that is not of the panel, or one named twice.
         """
@@ -151,6 +165,10 @@ class DealerWorld:
         lots = laws.quoted_lots(t, seen, adv, request.quantity, c.lots_z)
         cost_bps = np.asarray(quote_cost_bps(t, charges(t, seen, facts.sign, lots / adv), c.noise))
         quoted = willing & (delay_s <= facts.window_s)
+        if before is not None:
+            first = np.isin(np.arange(len(self.panel)), before.places)
+            cost_bps = np.where(first, before.cost_bps, cost_bps + before.moved_bps)
+            quoted = np.where(first, before.held, quoted)
         fades = self._last_look & (c.fade_u < laws.fade_probability(t, request.lift_move_bps, facts.volatility_bps))
         lifted, won_lots, paid_bps, left = self._award(request, places, quoted, fades, cost_bps, lots)
 
@@ -176,6 +194,15 @@ class DealerWorld:
             rest_bps=self.rest_cost_bps(facts, left),
             moved_bps=moved_bps,
         )
+
+    def talked_bps(self, request: Request, asked: Sequence[DealerId], horizon: int) -> float:
+        """How far these would have moved the mid at a horizon (an index of MARK_OUT_HORIZONS_S) had none been hit."""
+        c, t = request.chances, self.columns
+        places = self._places(asked)
+        lost = np.isin(np.arange(len(self.panel)), places)
+        leaks = lost & (c.leak_u < laws.leak_probability(t, self.seen(request.facts, len(places))))
+        lots = laws.leaked_lots(t, request.instrument.adv, request.quantity, c.leak_z)
+        return float(self._caused(request, leaks, lots, np.zeros(len(self.panel)))[horizon])
 
     def expected_cost_bps(self, request: Request, asked: Sequence[DealerId], redraws: int) -> float:
         """Mean all-in cost of asking these dealers in the present state, over redrawn chances, the same for every
@@ -235,7 +262,7 @@ class DealerWorld:
                 left, paid, winners = left - take, paid + cost * share, winners + 1
         return lifted, won_lots, paid, left / quantity
 
-    def _caused(self, request: Request, leaks: Array, leaked: Array, hedge: Array) -> Array:
+    def _caused(self, request: Request, leaks: Flags, leaked: Array, hedge: Array) -> Array:
         """[horizons]: the moves of all flow, added up."""
         adv, power = request.instrument.adv, self.kernel.exponent
         ahead, hedging = self.kernels(request.facts.window_s)

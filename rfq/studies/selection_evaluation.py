@@ -17,7 +17,7 @@ from ml.memory import PanelMemory
 from ml.outcomes import Outcome, RequestFacts
 from ml.train_dealers import train_dealers
 from rfq.domain.values import DealerId, Frozen
-from rfq.studies import exploration_evaluation
+from rfq.studies import exploration_evaluation, wave_evaluation
 from rfq.studies import selection_policies as ways
 from rfq.studies.dealer_world import DealerWorld
 from rfq.studies.desk_habit import Policy
@@ -72,6 +72,8 @@ def run(plan: Plan) -> Figures:
     describe(figures, found, plain)
     exploring = exploration_evaluation.FULL if plan.full else exploration_evaluation.Plan()
     exploration_evaluation.run(figures, exploring)
+    waving = wave_evaluation.Plan(worlds=plan.worlds)
+    wave_evaluation.run(figures, msgspec.structs.replace(waving, requests=1_000) if plan.full else waving)
     return figures
 
 
