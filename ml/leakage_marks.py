@@ -1,0 +1,126 @@
+"""Mark-outs at every horizon as arrays: what leakage is fitted to, in daily volatilities.
+
+Dividing by volatility weights each auction by 1 / volatility squared. The moves at several horizons are one path: what
+happened before anybody could trade ahead is noise that the later ones share, and taken together they say half as much
+again as the mark-out at five minutes alone.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.outcomes import MARK_OUT_S, Outcome, RequestFacts
+from rfq.domain.errors import BadInput
+from rfq.domain.fill import MARK_OUT_HORIZONS_S
+from rfq.domain.values import DealerId
+
+Array = NDArray[np.float64]
+
+LEAST_AUCTIONS = 50
+SHARED = 4
+"""Moves at a horizon that losers did not cause: intercept, control, winners' hedging, hurry."""
+USUAL_SIZE, USUAL_WINDOW_S, HURRY_S = 0.04, 10.0, 5.0
+CONTEXT = ("log_size", "log_size_squared", "hurry", "anonymous")
+"""What bends leakage alike for all dealers; all 0 for a usual named request."""
+
+
+class MarkOuts(NamedTuple):
+    """N auctions with a known side, H horizons, D dealers."""
+
+    moves: Array
+    """(N, H)."""
+    shared: Array
+    """(N, H, SHARED)."""
+    losers: Array
+    """(N, D): sqrt(size) for a dealer that saw the side, was asked and not hit."""
+    favoured: Array
+    """(N, D): the same, times how much likelier the dealer was to be asked than dealers are on average; 0 for
+    anonymous requests, which are nobody's friends."""
+    hidden: Array
+    """(N,): sqrt(size) times the losers that were not shown the side."""
+    habit: Array
+    """(N,): sqrt(size) times the number that was to be asked, by the logged probabilities; 0 where there are none."""
+    since_s: Array
+    """(N, H): from the end of the answer window to the horizon; nobody trades ahead before."""
+    context: Array
+    """(N, len(CONTEXT))."""
+    horizons_s: tuple[float, ...]
+    number: NDArray[np.int64]
+    """(N,): place in the outcomes given."""
+
+
+def context_of(facts: RequestFacts) -> tuple[float, ...]:
+    """The columns CONTEXT."""
+    size = math.log(facts.size / USUAL_SIZE)
+    hurry = min(1.0, HURRY_S / facts.window_s) - HURRY_S / USUAL_WINDOW_S
+    return size, size * size, hurry, float(facts.anonymous)
+
+
+def mark_outs(outcomes: Sequence[Outcome], dealers: Sequence[DealerId]) -> MarkOuts:
+    """Horizons that most auctions have, and the auctions that have all of them; where only the mark-out itself is
+    there, that. Raises BadInput with fewer than LEAST_AUCTIONS."""
+    sided = [(n, o) for n, o in enumerate(outcomes) if o.facts.side and _finite(o.mark_out_bps, o.control_bps)]
+    seen = np.array([_present(o) for _, o in sided]).reshape(-1, len(MARK_OUT_HORIZONS_S))
+    kept = np.flatnonzero(seen.mean(0) > 0.5) if len(seen) else np.empty(0, dtype=np.int64)
+    whole = seen[:, kept].all(1) if len(kept) else np.zeros(len(sided), dtype=bool)
+    if whole.sum() < 0.5 * len(sided):
+        kept = np.empty(0, dtype=np.int64)
+    usable = [one for one, right in zip(sided, whole, strict=True) if right or not len(kept)]
+    if len(usable) < LEAST_AUCTIONS:
+        raise BadInput("outcomes", len(usable), f"must hold at least {LEAST_AUCTIONS} auctions with mark-outs")
+    horizons = tuple(MARK_OUT_HORIZONS_S[k] for k in kept) or (MARK_OUT_S,)
+    column = {dealer: place for place, dealer in enumerate(dealers)}
+    count, h = len(usable), len(horizons)
+    moves, shared = np.empty((count, h)), np.zeros((count, h, SHARED))
+    favoured, average = np.zeros((count, len(column))), _usual_propensity(usable)
+    losers, hidden, habit = np.zeros((count, len(column))), np.zeros(count), np.zeros(count)
+    since, context = np.empty((count, h)), np.empty((count, len(CONTEXT)))
+    for row, (_, outcome) in enumerate(usable):
+        facts = outcome.facts
+        if len(kept):
+            moves[row] = [outcome.mark_outs_bps[k] for k in kept]
+            shared[row, :, 1] = [outcome.controls_bps[k] for k in kept]
+        else:
+            moves[row], shared[row, :, 1] = outcome.mark_out_bps, outcome.control_bps
+        moves[row] /= facts.volatility_bps
+        shared[row, :, 1] /= facts.volatility_bps
+        shared[row, :, 0], shared[row, :, 2], shared[row, :, 3] = 1.0, hedged(outcome), facts.urgent
+        root = math.sqrt(facts.size)
+        for asked in outcome.asked:
+            if asked.lost and facts.two_way:
+                hidden[row] += root
+            elif asked.lost and asked.dealer in column:
+                losers[row, column[asked.dealer]] = root
+                if not facts.anonymous and math.isfinite(asked.propensity):
+                    favoured[row, column[asked.dealer]] = root * (asked.propensity - average)
+        habit[row] = root * sum(outcome.propensities) * (not facts.two_way)
+        since[row] = np.maximum(0.0, np.array(horizons) - facts.window_s)
+        context[row] = context_of(facts)
+    number = np.array([n for n, _ in usable], dtype=np.int64)
+    return MarkOuts(moves, shared, losers, favoured, hidden, habit, since, context, horizons, number)
+
+
+def hedged(outcome: Outcome) -> float:
+    """Sum over the winners of sqrt(quantity / ADV): what their hedging moves the mid by, up to a factor."""
+    return sum(math.sqrt(a.quoted_size or outcome.facts.size / 3) for a in outcome.asked if not a.lost)
+
+
+def _usual_propensity(numbered: Sequence[tuple[int, Outcome]]) -> float:
+    """Over all who could have been asked; without their propensities, over those asked."""
+    likely = [p for _, o in numbered for p in (o.propensities or [a.propensity for a in o.asked])]
+    known = np.array(likely, dtype=np.float64)
+    return float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
+
+
+def _finite(*values: float | None) -> bool:
+    return all(value is not None and math.isfinite(value) for value in values)
+
+
+def _present(outcome: Outcome) -> list[bool]:
+    count = len(MARK_OUT_HORIZONS_S)
+    if len(outcome.mark_outs_bps) < count or len(outcome.controls_bps) < count:
+        return [False] * count
+    return [_finite(*pair) for pair in zip(outcome.mark_outs_bps, outcome.controls_bps, strict=True)]
