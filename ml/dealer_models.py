@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ml import registry
 from ml.features import FEATURES, features, schema_hash
 from ml.leakage import Leakage, leak_scale_bps
-from ml.memory import DealerState, PanelMemory, reference_cost_bps
+from ml.memory import DealerState, PanelMemory
+from ml.quote_law import reference_cost_bps
 from ml.outcomes import RequestFacts
 from ml.quote_model import Margin, relative_quantiles
 from ml.registry import Manifest

@@ -36,15 +36,13 @@ PACE_SPREAD = 0.35
 """Standard deviation between dealers of the early move, over its mean: declared."""
 BEND_SPREAD = (0.3, 0.1, 1.0, 0.3)
 """Of the coefficients of CONTEXT about 0, before anything is seen."""
-FAVOUR_SPREAD = 0.5
-"""Of the coefficient of being favoured: a desk asks its friends, who leak less to it than to others."""
 OWN_SPREAD = 0.2
 """How far a dealer's leakage in one context strays from the bend that all share, over its mean: declared. Relationships
 with single desks are in it."""
 
 
 class Leakage(msgspec.Struct, frozen=True):
-    """A fitted leakage. Thetas are in daily volatilities per square root of (quantity / ADV), for a usual request."""
+    """A fitted leakage. Thetas are in daily volatilities per square root of (quantity / ADV), at the context `centre`."""
 
     theta: Mapping[DealerId, float]
     """Posterior means."""
@@ -59,6 +57,8 @@ class Leakage(msgspec.Struct, frozen=True):
     """theta of a dealer asked without being shown the side, common to all."""
     bend: tuple[float, ...]
     """Log of the leakage per unit of CONTEXT."""
+    centre: tuple[float, ...]
+    """CONTEXT of the request that thetas are of."""
     bend_covariance: tuple[tuple[float, ...], ...]
     own_spread: float
     unrelated_terms: tuple[float, float, float, float]
@@ -77,7 +77,10 @@ class Leakage(msgspec.Struct, frozen=True):
         return leak_scale_bps(facts) * self.bend_at(facts)
 
     def bend_at(self, facts: RequestFacts) -> float:
-        return math.exp(min(3.0, float(np.dot(self.bend, context_of(facts)))))
+        return math.exp(min(3.0, float(np.dot(self.bend, self._away(facts)))))
+
+    def _away(self, facts: RequestFacts) -> Array:
+        return np.array(context_of(facts)) - np.array(self.centre)
 
     def unrelated(self, outcome: Outcome) -> float:
         """The part of an auction's mark-out that its losers did not cause, in daily volatilities."""
@@ -90,7 +93,7 @@ class Leakage(msgspec.Struct, frozen=True):
         the context, whose share is added in quadrature."""
         middle = self.theta.get(dealer, self.peers)
         low, high = self.low.get(dealer, self.peers_low), self.high.get(dealer, self.peers_high)
-        at = np.array(context_of(facts))
+        at = self._away(facts)
         unsure = math.sqrt(self.own_spread**2 + float(at @ np.array(self.bend_covariance) @ at))
         away = 1.645 * unsure * max(middle, 0.0)
         scale = self.scale_bps(facts)
@@ -113,11 +116,9 @@ class _Fit:
         self.dealers = seen.losers.shape[1]
         self.mark = seen.horizons_s.index(MARK_OUT_S)
         self.early, self.late = EARLY, LATE
-        self.favour = 0.0
         self.bend, self.bend_cov = np.zeros(len(CONTEXT)), np.diag(np.square(BEND_SPREAD))
         self.habit_variance = 1.0
         self.theta, self.second = np.full(self.dealers, 0.05), np.full(self.dealers, 0.01)
-        self.losers = seen.losers
         left = np.empty((count, h))
         for k in range(h):
             x = seen.shared[:, k]
@@ -147,19 +148,19 @@ class _Fit:
         mark, early, late = self.profile()
         bent = np.exp(np.minimum(3.0, self.seen.context @ self.bend))[:, None]
         g = (mark + self.early * early + self.late * late) * bent
-        total = (self.losers @ self.theta)[:, None]
+        total = (self.seen.losers @ self.theta)[:, None]
         columns = [g / bent * self.seen.hidden[:, None], self.habit]
-        columns += [total * bent * early, total * bent * late, g * (self.seen.favoured @ self.theta)[:, None]]
+        columns += [total * bent * early, total * bent * late]
         columns += [total * g * self.seen.context[:, j : j + 1] for j in range(len(CONTEXT))]
         return columns, [g, bent * early]
 
     def solve(self) -> None:
         """One round of generalised least squares, all else as it stands."""
-        losers = self.losers = self.seen.losers + self.favour * self.seen.favoured
         seen, w, dealers, h = self.seen, self.weight, self.dealers, self.seen.moves.shape[1]
+        losers = seen.losers
         columns, ways = self.sums()
         extra = np.stack(columns, axis=2)  # (N, H, E)
-        offset = extra[:, :, 2:] @ np.concatenate([[self.early, self.late, self.favour], self.bend])
+        offset = extra[:, :, 2:] @ np.concatenate([[self.early, self.late], self.bend])
         shared = np.zeros((len(seen.moves), h, SHARED * h))
         for k in range(h):
             shared[:, k, SHARED * k : SHARED * (k + 1)] = seen.shared[:, k]
@@ -188,8 +189,7 @@ class _Fit:
         prior[first], prior[first + 1] = 1.0, 1.0 / self.habit_variance
         prior[first + 2 : first + 4] = PROFILE_SPREAD**-2
         centre[first + 2 : first + 4] = EARLY, LATE
-        prior[first + 4] = FAVOUR_SPREAD**-2
-        prior[first + 5 : p] = np.square(BEND_SPREAD) ** -1.0
+        prior[first + 4 : p] = np.square(BEND_SPREAD) ** -1.0
         prior[p + dealers :] = 1.0 / ((PACE_SPREAD * self.early) ** 2 * self.second + 1e-8)
         prior[p : p + dealers] = 0.0
         self.gram, self.pull = gram + np.diag(prior), pull + prior * centre
@@ -218,13 +218,12 @@ class _Fit:
         left = self.seen.moves - np.einsum("nkc,kc->nk", self.seen.shared, self.terms)
         columns, ways = self.sums()
         left -= columns[0] * self.hidden + columns[1] * found[first + 1]
-        left -= ways[0] * (self.losers @ theta)[:, None] + ways[1] * (self.losers @ found[p:])[:, None]
+        left -= ways[0] * (self.seen.losers @ theta)[:, None] + ways[1] * (self.seen.losers @ found[p:])[:, None]
         self.weigh(left)
         self.theta, self.second = theta, theta**2 + np.diag(covariance)
         self.early, self.late = np.clip(found[first + 2 : first + 4], 0.05, 1.0).tolist()
-        self.favour = float(found[first + 4])
-        self.bend = found[first + 5 : p]
-        self.bend_cov = inverse[first + 5 : p, first + 5 : p]
+        self.bend = found[first + 4 : p]
+        self.bend_cov = inverse[first + 4 : p, first + 4 : p]
 
 
 def fit_leakage(outcomes: Sequence[Outcome], seed: int = 0) -> Leakage:
@@ -251,6 +250,7 @@ def fit_leakage(outcomes: Sequence[Outcome], seed: int = 0) -> Leakage:
         peers_high=peers_high,
         hidden=fit.hidden,
         bend=tuple(fit.bend.tolist()),
+        centre=tuple(seen.centre.tolist()),
         bend_covariance=tuple(tuple(row) for row in fit.bend_cov.tolist()),
         own_spread=OWN_SPREAD,
         unrelated_terms=tuple(fit.terms[fit.mark].tolist()),

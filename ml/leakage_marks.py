@@ -36,9 +36,6 @@ class MarkOuts(NamedTuple):
     """(N, H, SHARED)."""
     losers: Array
     """(N, D): sqrt(size) for a dealer that saw the side, was asked and not hit."""
-    favoured: Array
-    """(N, D): the same, times how much likelier the dealer was to be asked than dealers are on average; 0 for
-    anonymous requests, which are nobody's friends."""
     hidden: Array
     """(N,): sqrt(size) times the losers that were not shown the side."""
     habit: Array
@@ -46,7 +43,9 @@ class MarkOuts(NamedTuple):
     since_s: Array
     """(N, H): from the end of the answer window to the horizon; nobody trades ahead before."""
     context: Array
-    """(N, len(CONTEXT))."""
+    """(N, len(CONTEXT)), less the centre."""
+    centre: Array
+    """Mean context of what leakage is learned from, weighted by what it says: there thetas are known best."""
     horizons_s: tuple[float, ...]
     number: NDArray[np.int64]
     """(N,): place in the outcomes given."""
@@ -75,7 +74,6 @@ def mark_outs(outcomes: Sequence[Outcome], dealers: Sequence[DealerId]) -> MarkO
     column = {dealer: place for place, dealer in enumerate(dealers)}
     count, h = len(usable), len(horizons)
     moves, shared = np.empty((count, h)), np.zeros((count, h, SHARED))
-    favoured, average = np.zeros((count, len(column))), _usual_propensity(usable)
     losers, hidden, habit = np.zeros((count, len(column))), np.zeros(count), np.zeros(count)
     since, context = np.empty((count, h)), np.empty((count, len(CONTEXT)))
     for row, (_, outcome) in enumerate(usable):
@@ -94,25 +92,18 @@ def mark_outs(outcomes: Sequence[Outcome], dealers: Sequence[DealerId]) -> MarkO
                 hidden[row] += root
             elif asked.lost and asked.dealer in column:
                 losers[row, column[asked.dealer]] = root
-                if not facts.anonymous and math.isfinite(asked.propensity):
-                    favoured[row, column[asked.dealer]] = root * (asked.propensity - average)
         habit[row] = root * sum(outcome.propensities) * (not facts.two_way)
         since[row] = np.maximum(0.0, np.array(horizons) - facts.window_s)
         context[row] = context_of(facts)
     number = np.array([n for n, _ in usable], dtype=np.int64)
-    return MarkOuts(moves, shared, losers, favoured, hidden, habit, since, context, horizons, number)
+    says = (losers**2).sum(1)
+    centre = np.average(context, axis=0, weights=says) if says.any() else np.zeros(len(CONTEXT))
+    return MarkOuts(moves, shared, losers, hidden, habit, since, context - centre, centre, horizons, number)
 
 
 def hedged(outcome: Outcome) -> float:
     """Sum over the winners of sqrt(quantity / ADV): what their hedging moves the mid by, up to a factor."""
     return sum(math.sqrt(a.quoted_size or outcome.facts.size / 3) for a in outcome.asked if not a.lost)
-
-
-def _usual_propensity(numbered: Sequence[tuple[int, Outcome]]) -> float:
-    """Over all who could have been asked; without their propensities, over those asked."""
-    likely = [p for _, o in numbered for p in (o.propensities or [a.propensity for a in o.asked])]
-    known = np.array(likely, dtype=np.float64)
-    return float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
 
 
 def _finite(*values: float | None) -> bool:

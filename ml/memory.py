@@ -12,7 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ml import quote_law
 from ml.outcomes import Answer, Outcome, RequestFacts
+from ml.quote_law import reference_cost_bps
 from rfq.domain.values import DealerId
 
 DEPTH = 256
@@ -20,23 +22,19 @@ DEPTH = 256
 LOOKBACK_S = 30 * 86_400.0
 """Older outcomes count for nothing."""
 HALF_LIFE_S = 7 * 86_400.0
-RECENT_S = 86_400.0
+RECENT_S = 23_400.0
 """Half-life of what stands in for hidden inventory: recent trades and unusually keen or dear quotes."""
 EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 Array = NDArray[np.float64]
 
-(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN) = range(13)
-_COLUMNS = 13
+(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN, _UNIT) = range(14)
+_LAW = 14
+_COLUMNS = _LAW + len(quote_law.TERMS)
 
 
 def seconds(at: dt.datetime) -> float:
     return (at - EPOCH).total_seconds()
-
-
-def reference_cost_bps(facts: RequestFacts) -> float:
-    """The scale that quotes are measured in: half the spread plus a quarter of volatility times sqrt(size)."""
-    return facts.spread_bps / 2 + 0.25 * facts.volatility_bps * math.sqrt(facts.size)
 
 
 class DealerState(msgspec.Struct, frozen=True):
@@ -61,6 +59,13 @@ class DealerState(msgspec.Struct, frozen=True):
     fade_rate: Array
     quoted_size: Array
     """Usual quantity quoted, as a share of ADV."""
+    law: quote_law.Laws
+    """What it charges for what, fitted to its own quotes."""
+    keen: Array
+    """By how much it should now be cheaper than its law, over the reference cost, going by recent quotes in the
+    sector."""
+    given: Array
+    """Recent lots taken in the sector over its usual ones, times volatility over the reference cost."""
     lost_move: Array
     """Mean mark-out net of control after losing, in daily volatilities."""
     idle_days: Array
@@ -114,6 +119,8 @@ class PanelMemory:
                 asked.lost,
                 move,
                 facts.sign * taken,
+                facts.volatility_bps / reference,
+                *quote_law.terms(facts, asked.quoted_size or facts.size, outcome.competing),
             )
             self._next[slot] += 1
 
@@ -146,12 +153,20 @@ class PanelMemory:
         axe = facts.sign * _dot(recent_w * sign, cost - sector_mean[:, None]) / (recent_w.sum(1) + 2)
         flow = facts.sign * _dot(recent, np.nan_to_num(rows[:, :, _GIVEN]))
 
+        law, strange = quote_law.fit(rows[:, :, _LAW:], rows[:, :, _COST], cost_w, here > 0)
+        unit = facts.volatility_bps / reference_cost_bps(facts)
+        doubt = quote_law.noise_variance(rows[:, :, _LAW:]) / rows[:, :, _UNIT] ** 2
+        near = np.where((recent_w > 0) & np.isfinite(doubt), recent_w / doubt, 0.0)
+        tilt = np.nan_to_num(strange / rows[:, :, _UNIT] * sign)
+        keen = facts.sign * unit * _dot(near, tilt) / (near.sum(1) + 1.0 / quote_law.AXE_VARIANCE)
+
         lifted = np.nan_to_num(rows[:, :, _LIFTED])
         won = np.nan_to_num(rows[:, :, _WON])
         pace, pace_w = _present(rows[:, :, _PACE], weight)
         size, size_w = _present(rows[:, :, _SIZE], weight)
         move, move_w = _present(rows[:, :, _MOVE], weight * (rows[:, :, _LOST] == 1))
         move_w = move_w * (np.nan_to_num(rows[:, :, _MARKED], nan=np.inf) <= now)
+        usual_size = np.exp((_dot(size_w, size) + 3 * math.log(0.03)) / (size_w.sum(1) + 3))
         return DealerState(
             asked=count,
             answer_rate=answer_rate,
@@ -165,7 +180,10 @@ class PanelMemory:
             win_rate=(_dot(weight, won) + 8 * 0.2) / (count + 8),
             # Laplace with a prior of 5% worth twenty lifts; not decayed, so that a fader cannot wait it out.
             fade_rate=(((lifted - won) * known).sum(1) + 1.0) / ((lifted * known).sum(1) + 20.0),
-            quoted_size=np.exp((_dot(size_w, size) + 3 * math.log(0.03)) / (size_w.sum(1) + 3)),
+            quoted_size=usual_size,
+            law=law,
+            keen=keen,
+            given=unit * flow / usual_size,
             lost_move=_dot(move_w, move) / (move_w.sum(1) + 40),
             idle_days=np.minimum(30.0, age.min(1) / 86_400.0),
             seen=np.any(known, axis=1),
