@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ml import registry
 from ml.features import FEATURES, features, schema_hash
-from ml.leakage import Leakage, leak_scale_bps
+from ml.leakage import Leakage
 from ml.memory import DealerState, PanelMemory
 from ml.quote_law import reference_cost_bps
 from ml.outcomes import RequestFacts
-from ml.quote_model import Margin, relative_quantiles
+from ml.quote_model import Margin, relative_quantiles, scale_of
 from ml.registry import Manifest
 from ml.response_model import response_probability
 from rfq.domain.selection import QUANTILES
@@ -97,6 +97,14 @@ class DealerModels:
         self.manifest = registry.save(folder, self.manifest, boosters)
         return self
 
+    def quote_quantiles(self, x: NDArray[np.float32]) -> Array:
+        """Quantiles at QUANTILES of the cost over the reference cost, of rows of features."""
+        return relative_quantiles(self._quote, self._margin, x)
+
+    def answer_probability(self, x: NDArray[np.float32]) -> Array:
+        """Of a quote, of rows of features."""
+        return response_probability(self._response, x)
+
     def forecast(
         self, facts: RequestFacts, dealers: Sequence[DealerId], memory: PanelMemory, asked: Sequence[int]
     ) -> Forecast:
@@ -107,8 +115,7 @@ class DealerModels:
         """The same for several requests at once, each as it would be alone: calling a model costs more than a row."""
         made = [features(a.facts, a.dealers, memory, a.asked) for a in askings]
         flat = np.concatenate([matrix.reshape(-1, len(FEATURES)) for matrix, _ in made])
-        cost = relative_quantiles(self._quote, self._margin, flat)
-        response = response_probability(self._response, flat)
+        cost, response = self.quote_quantiles(flat), self.answer_probability(flat)
         bend = np.zeros(len(flat))
         if self._leakage_trees is not None:
             bend = np.asarray(self._leakage_trees.inplace_predict(flat), dtype=np.float64)
@@ -136,7 +143,7 @@ class DealerModels:
         cost = np.where(state.seen[None, :, None], cost, doubted)
         leakage = np.broadcast_to(self.leakage.expected_bps(facts, dealers), shape)
         if self._leakage_trees is not None:
-            leakage = np.maximum(0.0, leakage + bend.reshape(shape) * leak_scale_bps(facts))
+            leakage = np.maximum(0.0, leakage + bend.reshape(shape) * self.leakage.scale_bps(facts))
         return Forecast(
             dealers=tuple(dealers),
             asked=tuple(asking.asked),
@@ -165,7 +172,7 @@ class DealerModels:
         flat = np.concatenate(x)
         found = self._quote.predict(xgb.DMatrix(flat, nthread=1), pred_contribs=True, approx_contribs=True)
         trees = np.asarray(found, dtype=np.float64).reshape(len(flat), len(QUANTILES), len(FEATURES) + 1)
-        moved = self._margin.contributions(flat) + trees[:, MEDIAN, :-1]
+        moved = self._margin.contributions(flat) + trees[:, MEDIAN, :-1] * scale_of(flat)[:, None]
         moved *= np.repeat([reference_cost_bps(f) for f in facts], [len(rows) for rows in x])[:, None]
         largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
         moved = np.take_along_axis(moved, largest, axis=1).tolist()

@@ -49,6 +49,7 @@ DEALER_FEATURES = (
     "keen",
     "given",
     "law",
+    "law_scale",
 )
 
 FEATURES = REQUEST_FEATURES + DEALER_FEATURES
@@ -104,5 +105,7 @@ def features(
     )
     for offset, column in enumerate(columns):
         matrix[:, :, first + offset] = column
-    matrix[:, :, first + len(columns)] = state.law.at(facts, state.quoted_size, asked)
+    law, both = state.law.at(facts, state.quoted_size, asked)
+    matrix[:, :, first + len(columns)] = law
+    matrix[:, :, first + len(columns) + 1] = both * state.cost_spread
     return matrix, state

@@ -36,7 +36,7 @@ PACE_SPREAD = 0.35
 """Standard deviation between dealers of the early move, over its mean: declared."""
 BEND_SPREAD = (0.3, 0.1, 1.0, 0.3)
 """Of the coefficients of CONTEXT about 0, before anything is seen."""
-OWN_SPREAD = 0.2
+OWN_SPREAD = 0.3
 """How far a dealer's leakage in one context strays from the bend that all share, over its mean: declared. Relationships
 with single desks are in it."""
 
@@ -136,10 +136,10 @@ class _Fit:
     def profile(self) -> tuple[Array, Array, Array]:
         """(N, H) each: the fixed part of the move after so long, and what `early` and `late` are multiplied by."""
         since = self.seen.since_s
-        at = np.array([0.0, EARLY_S, MARK_OUT_S - 10.0, LATE_S])
-        early = np.interp(since, at, [0.0, 1.0, 0.0, 0.0])
-        late = np.interp(since, at, [0.0, 0.0, 0.0, 1.0])
-        mark = np.interp(since, at, [0.0, 0.0, 1.0, 0.0])
+        at = np.array([0.0, EARLY_S, 1.2 * EARLY_S, MARK_OUT_S - 10.0, LATE_S])
+        early = np.interp(since, at, [0.0, 1.0, 1.2, 0.0, 0.0])
+        late = np.interp(since, at, [0.0, 0.0, 0.0, 0.0, 1.0])
+        mark = np.interp(since, at, [0.0, 0.0, 0.0, 1.0, 0.0])
         mark[:, self.mark], early[:, self.mark], late[:, self.mark] = 1.0, 0.0, 0.0
         return mark, early, late
 

@@ -50,7 +50,7 @@ class DealerState(msgspec.Struct, frozen=True):
     """Mean quoted cost over the reference cost."""
     sector_cost: Array
     cost_spread: Array
-    """Standard deviation of the same."""
+    """Mean distance of its quotes from its law, over their spread and risk."""
     axe: Array
     """Recent quotes in the sector against its own mean, turned to the desk's side: negative is keen."""
     flow: Array
@@ -145,15 +145,15 @@ class PanelMemory:
         mean = (_dot(cost_w, cost) + 5.0) / (cost_w.sum(1) + 5)
         here_w = cost_w * (here > 0)
         sector_mean = (_dot(here_w, cost) + 4 * mean) / (here_w.sum(1) + 4)
-        away = (cost - mean[:, None]) ** 2
-        spread = np.sqrt((_dot(cost_w, away) + 5 * 0.16) / (cost_w.sum(1) + 5))
-
         sign = np.nan_to_num(rows[:, :, _SIGN])
         recent_w = recent * (cost_w > 0)
         axe = facts.sign * _dot(recent_w * sign, cost - sector_mean[:, None]) / (recent_w.sum(1) + 2)
         flow = facts.sign * _dot(recent, np.nan_to_num(rows[:, :, _GIVEN]))
 
         law, strange = quote_law.fit(rows[:, :, _LAW:], rows[:, :, _COST], cost_w, here > 0)
+        law_size = quote_law.scale(rows[:, :, _LAW:])
+        off = np.where(cost_w > 0, np.abs(strange) / np.where(cost_w > 0, law_size, 1.0), 0.0)
+        spread = (_dot(cost_w, off) + 8 * quote_law.USUAL_OFF) / (cost_w.sum(1) + 8)
         unit = facts.volatility_bps / reference_cost_bps(facts)
         doubt = quote_law.noise_variance(rows[:, :, _LAW:]) / rows[:, :, _UNIT] ** 2
         near = np.where((recent_w > 0) & np.isfinite(doubt), recent_w / doubt, 0.0)

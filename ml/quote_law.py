@@ -26,6 +26,8 @@ RISK = 0.5
 """Daily volatilities charged for a day's volume, roughly: turns risk and spread into one scale."""
 NOISE = 0.25
 """A quote's noise over its spread and risk."""
+USUAL_OFF = 0.4
+"""Mean distance of a quote from its law, likewise, inventory and belief included."""
 SECTOR_SPREAD = 0.15
 AXE_VARIANCE = 0.03**2
 """Of what inventory moves a quote by, in daily volatilities."""
@@ -37,10 +39,12 @@ class Laws(NamedTuple):
     slope: Array
     level: Array
 
-    def at(self, facts: RequestFacts, lots: Array, asked: Sequence[int]) -> Array:
-        """(A, D): expected cost over the reference cost, `lots` being the usual share of ADV quoted."""
+    def at(self, facts: RequestFacts, lots: Array, asked: Sequence[int]) -> tuple[Array, Array]:
+        """(A, D) each: expected cost, and spread and risk together, over the reference cost; `lots` being the usual
+        share of ADV quoted."""
         x = np.stack([np.stack(terms(facts, lots, n), axis=-1) for n in asked])
-        return np.einsum("adt,dt->ad", x, self.slope) + scale(x) * self.level
+        both = scale(x)
+        return np.einsum("adt,dt->ad", x, self.slope) + both * self.level, both
 
 
 def reference_cost_bps(facts: RequestFacts) -> float:

@@ -111,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     wins.add_argument("--page", type=Path, metavar="FILE.png", help="also draw the reliability")
     wins.add_argument("--json", action="store_true", help="one object: figures and goals")
     wins.set_defaults(run=_evaluate_wins)
+    known = evaluations.add_parser("dealers", help="the dealer models, judged in study worlds whose truth is known")
+    known.add_argument("--json", action="store_true", help="one object: figures and goals")
+    known.add_argument("--full", action="store_true", help="also on 50,000 RFQs a world, which takes longer")
+    known.add_argument("--worlds", type=int, default=6, metavar="N", help="worlds, at least 2 (default 6)")
+    known.set_defaults(run=_evaluate_dealers)
 
     dealers = commands.add_parser("dealers", help="run simulated dealers; help a dealer's engineer")
     dealers.add_argument("--url", default="http://127.0.0.1:8080", help="the service")
@@ -253,6 +258,13 @@ def _evaluate_wins(options: argparse.Namespace) -> None:
 
     found = win_evaluation.run(options.train, options.test, options.mids, options.page)
     found.print(as_json=options.json)
+
+
+def _evaluate_dealers(options: argparse.Namespace) -> None:
+    from rfq.studies import dealer_evaluation as evaluation
+
+    plan = evaluation.Plan(worlds=options.worlds, large=evaluation.LARGE if options.full else None)
+    evaluation.run(plan).print(as_json=options.json)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:
