@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.leakage_marks import CONTEXT, SHARED, MarkOuts, context_of, hedged, mark_outs
+from ml.leakage_marks import CONTEXT, SHARED, MarkOuts, context_of, mark_outs, shared_of
 from ml.leakage_prior import posterior
 from ml.outcomes import MARK_OUT_S, Outcome, RequestFacts
 from rfq.domain.values import DealerId
@@ -36,6 +36,9 @@ PACE_SPREAD = 0.35
 """Standard deviation between dealers of the early move, over its mean: declared."""
 BEND_SPREAD = (0.3, 0.1, 1.0, 0.3)
 """Of the coefficients of CONTEXT about 0, before anything is seen."""
+HIDDEN_SPREAD = 0.002
+"""Of `hidden` about 0: who was not shown the side cannot know which way to trade ahead. So auctions with hidden sides
+tell what winners' hedging does."""
 OWN_SPREAD = 0.3
 """How far a dealer's leakage in one context strays from the bend that all share, over its mean: declared. Relationships
 with single desks are in it."""
@@ -61,8 +64,8 @@ class Leakage(msgspec.Struct, frozen=True):
     """CONTEXT of the request that thetas are of."""
     bend_covariance: tuple[tuple[float, ...], ...]
     own_spread: float
-    unrelated_terms: tuple[float, float, float, float]
-    """Intercept, control, winners' hedging and hurry at the mark-out's horizon: moves that losers did not cause."""
+    unrelated_terms: tuple[float, ...]
+    """Of `leakage_marks.shared_of` at the mark-out's horizon: moves that losers did not cause."""
     noise: float
     """Standard deviation of a mark-out that asking does not explain, in daily volatilities."""
     auctions: int
@@ -84,9 +87,7 @@ class Leakage(msgspec.Struct, frozen=True):
 
     def unrelated(self, outcome: Outcome) -> float:
         """The part of an auction's mark-out that its losers did not cause, in daily volatilities."""
-        intercept, control, hedging, hurry = self.unrelated_terms
-        move = (outcome.control_bps or 0.0) / outcome.facts.volatility_bps
-        return intercept + control * move + hedging * hedged(outcome) + hurry * outcome.facts.urgent
+        return float(np.dot(self.unrelated_terms, shared_of(outcome, outcome.control_bps or 0.0)))
 
     def interval_bps(self, facts: RequestFacts, dealer: DealerId) -> tuple[float, float]:
         """90% interval of a dealer's leakage on such requests. Its posterior and, independent of it, what is unknown of
@@ -186,7 +187,7 @@ class _Fit:
         first = SHARED * h
         prior = np.full(size, 1e-6)
         centre = np.zeros(size)
-        prior[first], prior[first + 1] = 1.0, 1.0 / self.habit_variance
+        prior[first], prior[first + 1] = HIDDEN_SPREAD**-2, 1.0 / self.habit_variance
         prior[first + 2 : first + 4] = PROFILE_SPREAD**-2
         centre[first + 2 : first + 4] = EARLY, LATE
         prior[first + 4 : p] = np.square(BEND_SPREAD) ** -1.0

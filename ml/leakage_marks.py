@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.outcomes import MARK_OUT_S, Outcome, RequestFacts
+from ml.outcomes import MARK_OUT_S, Answer, Outcome, RequestFacts
 from rfq.domain.errors import BadInput
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.values import DealerId
@@ -20,8 +20,10 @@ from rfq.domain.values import DealerId
 Array = NDArray[np.float64]
 
 LEAST_AUCTIONS = 50
-SHARED = 4
-"""Moves at a horizon that losers did not cause: intercept, control, winners' hedging, hurry."""
+SHARED = 6
+"""Moves at a horizon that losers did not cause: intercept, control, winners' hedging, hurry. Hedging has three columns:
+inventory absorbs small lots, and the best of many quotes come from who hedges least. Without the last, what winners of
+large auctions do not move would be counted in their losers' favour."""
 USUAL_SIZE, USUAL_WINDOW_S, HURRY_S = 0.04, 10.0, 5.0
 CONTEXT = ("log_size", "log_size_squared", "hurry", "anonymous")
 """What bends leakage alike for all dealers; all 0 for a usual named request."""
@@ -80,12 +82,12 @@ def mark_outs(outcomes: Sequence[Outcome], dealers: Sequence[DealerId]) -> MarkO
         facts = outcome.facts
         if len(kept):
             moves[row] = [outcome.mark_outs_bps[k] for k in kept]
-            shared[row, :, 1] = [outcome.controls_bps[k] for k in kept]
+            controls = [outcome.controls_bps[k] or 0.0 for k in kept]
         else:
-            moves[row], shared[row, :, 1] = outcome.mark_out_bps, outcome.control_bps
+            moves[row], controls = outcome.mark_out_bps, [outcome.control_bps or 0.0]
         moves[row] /= facts.volatility_bps
-        shared[row, :, 1] /= facts.volatility_bps
-        shared[row, :, 0], shared[row, :, 2], shared[row, :, 3] = 1.0, hedged(outcome), facts.urgent
+        shared[row] = shared_of(outcome, 0.0)
+        shared[row, :, 1] = np.array(controls) / facts.volatility_bps
         root = math.sqrt(facts.size)
         for asked in outcome.asked:
             if asked.lost and facts.two_way:
@@ -101,9 +103,23 @@ def mark_outs(outcomes: Sequence[Outcome], dealers: Sequence[DealerId]) -> MarkO
     return MarkOuts(moves, shared, losers, hidden, habit, since, context - centre, centre, horizons, number)
 
 
-def hedged(outcome: Outcome) -> float:
-    """Sum over the winners of sqrt(quantity / ADV): what their hedging moves the mid by, up to a factor."""
-    return sum(math.sqrt(a.quoted_size or outcome.facts.size / 3) for a in outcome.asked if not a.lost)
+def shared_of(outcome: Outcome, control_bps: float) -> tuple[float, ...]:
+    """Moves that losers did not cause, up to their coefficients."""
+    facts = outcome.facts
+    taken = np.array(_taken(outcome))
+    root = float(np.sqrt(taken).sum())
+    chosen = root * math.log(max(1, sum(a.answer is Answer.QUOTED for a in outcome.asked)))
+    return 1.0, control_bps / facts.volatility_bps, root, float(taken.sum()), chosen, float(facts.urgent)
+
+
+def _taken(outcome: Outcome) -> list[float]:
+    """What each winner took, as a share of ADV: quotes are lifted from the best, and the last one as far as needed. A
+    third of the request where the quoted quantity was not recorded."""
+    left, taken = outcome.facts.size, [0.0]
+    for won in sorted((a for a in outcome.asked if not a.lost), key=lambda a: a.cost_bps or 0.0):
+        taken.append(min(left, won.quoted_size or outcome.facts.size / 3))
+        left -= taken[-1]
+    return taken
 
 
 def _finite(*values: float | None) -> bool:

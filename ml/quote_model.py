@@ -89,12 +89,13 @@ def fit_quantiles(
     margin: Margin | None,
     check: tuple[NDArray[np.float32], Array],
     seed: int,
+    clip: float = CLIP,
 ) -> xgb.Booster:
     """Boosted quantiles of target minus margin, in the row's scale (of the target itself with no margin, for
     comparison)."""
 
     def left(rows: NDArray[np.float32], values: Array) -> xgb.DMatrix:
-        clipped = np.clip(values, -CLIP, CLIP)
+        clipped = np.clip(values, -clip, clip)
         return xgb.DMatrix(rows, (clipped - margin.at(rows)) / scale_of(rows) if margin else clipped, nthread=1)
 
     booster = xgb.train(

@@ -113,7 +113,8 @@ def _quotes(
     volatility = np.array([f.volatility_bps for f in facts])
 
     def raw(unit: Array) -> xgb.Booster:
-        return fit_quantiles(rows.x[fit], (rows.cost_bps / unit)[fit], None, (rows.x[check], (rows.cost_bps / unit)[check]), seed)
+        cost = rows.cost_bps / unit
+        return fit_quantiles(rows.x[fit], cost[fit], None, (rows.x[check], cost[check]), seed, clip=np.inf)
 
     margin = fit_margin(rows.x[fit], relative[fit])
     shape = np.quantile((relative[fit] - margin.at(rows.x[fit])) / scale_of(rows.x[fit]), QUANTILES)
