@@ -12,8 +12,8 @@ from ml import registry
 from ml.features import FEATURES, features, schema_hash
 from ml.leakage import Leakage
 from ml.memory import DealerState, PanelMemory
-from ml.quote_law import reference_cost_bps
 from ml.outcomes import RequestFacts
+from ml.quote_law import reference_cost_bps
 from ml.quote_model import Margin, relative_quantiles, scale_of
 from ml.registry import Manifest
 from ml.response_model import response_probability

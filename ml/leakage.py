@@ -45,7 +45,7 @@ with single desks are in it."""
 
 
 class Leakage(msgspec.Struct, frozen=True):
-    """A fitted leakage. Thetas are in daily volatilities per square root of (quantity / ADV), at the context `centre`."""
+    """A fitted leakage. Thetas are in daily volatilities per root of (quantity / ADV), at the context `centre`."""
 
     theta: Mapping[DealerId, float]
     """Posterior means."""
@@ -271,7 +271,7 @@ def _shrunk(precision: Array, pull: Array) -> tuple[Array, Array]:
     mu, tau2 = 0.05, 0.01
     mean, cov = np.zeros(count), np.eye(count)
     for _ in range(30):
-        cov = np.linalg.inv(precision + np.eye(count) / tau2)
+        cov = np.asarray(np.linalg.inv(precision + np.eye(count) / tau2), dtype=np.float64)
         mean = cov @ (pull + mu / tau2)
         mu = float(mean.mean())
         tau2 = max(1e-6, float(((mean - mu) ** 2 + np.diag(cov)).mean()))

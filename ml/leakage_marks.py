@@ -66,10 +66,10 @@ def mark_outs(outcomes: Sequence[Outcome], dealers: Sequence[DealerId]) -> MarkO
     sided = [(n, o) for n, o in enumerate(outcomes) if o.facts.side and _finite(o.mark_out_bps, o.control_bps)]
     seen = np.array([_present(o) for _, o in sided]).reshape(-1, len(MARK_OUT_HORIZONS_S))
     kept = np.flatnonzero(seen.mean(0) > 0.5) if len(seen) else np.empty(0, dtype=np.int64)
-    whole = seen[:, kept].all(1) if len(kept) else np.zeros(len(sided), dtype=bool)
+    whole = np.asarray(seen[:, kept].all(axis=1) if len(kept) else np.zeros(len(sided), dtype=bool))
     if whole.sum() < 0.5 * len(sided):
         kept = np.empty(0, dtype=np.int64)
-    usable = [one for one, right in zip(sided, whole, strict=True) if right or not len(kept)]
+    usable = [one for place, one in enumerate(sided) if not len(kept) or whole[place]]
     if len(usable) < LEAST_AUCTIONS:
         raise BadInput("outcomes", len(usable), f"must hold at least {LEAST_AUCTIONS} auctions with mark-outs")
     horizons = tuple(MARK_OUT_HORIZONS_S[k] for k in kept) or (MARK_OUT_S,)

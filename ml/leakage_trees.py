@@ -1,4 +1,4 @@
-"""How leakage bends with the request: boosted trees on top of each dealer's shrunk theta and the bend that all share, one sum per auction.
+"""How leakage bends with the request: boosted trees on top of each dealer's shrunk theta and the bend that all share.
 
 Only the sum over an auction's losers is seen, so the loss is that of the sum: each row's gradient is the
 auction's error times its own scale, and its curvature is bounded by the number of losers that move together.

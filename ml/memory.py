@@ -28,8 +28,8 @@ EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 Array = NDArray[np.float64]
 
-(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN, _UNIT) = range(14)
-_LAW = 14
+(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN) = range(13)
+_UNIT, _LAW = 13, 14
 _COLUMNS = _LAW + len(quote_law.TERMS)
 
 

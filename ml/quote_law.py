@@ -83,4 +83,4 @@ def fit(x: Array, cost: Array, weight: Array, here: NDArray[np.bool_]) -> tuple[
     left = away - np.einsum("dkt,dt->dk", x, moved)
     size = scale(x) * here
     level = (heavy * size * left).sum(1) / ((heavy * size * size).sum(1) + SECTOR_SPREAD**-2.0)
-    return Laws(CENTRE + moved, level), left - size * level[:, None]
+    return Laws(np.asarray(CENTRE + moved, dtype=np.float64), level), left - size * level[:, None]

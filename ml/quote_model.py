@@ -1,10 +1,10 @@
 """What would the quote cost? A ridge on the features as the margin, boosted quantiles on what it leaves.
 
 Targets are quoted cost over the reference cost, so that sizes, spreads and volatilities share one scale. What the
-dealer's own law expects is a feature, so the ridge stands for the dealer and dealer-by-sector effects. What it leaves is
-measured in the dealer's own usual distance from its law: the trees need only bend a shape. Every level is then moved so
-that it holds on a later stretch (split conformal prediction; Romano, Patterson, Candes 2019), and quantiles, which cross
-on some rows, are sorted, always.
+dealer's own law expects is a feature, so the ridge stands for the dealer and dealer-by-sector effects. What it leaves
+is measured in the dealer's own usual distance from its law: the trees need only bend a shape. Every level is then moved
+so that it holds on a later stretch (split conformal prediction; Romano, Patterson, Candes 2019), and quantiles, which
+cross on some rows, are sorted, always.
 """
 
 import msgspec
@@ -113,7 +113,15 @@ def calibrated(booster: xgb.Booster, margin: Margin, x: NDArray[np.float32], tar
     """The margin with the shifts at which every level holds on these rows, which were not fitted to."""
     found = np.sort(_trees(booster, x), axis=1)
     left = ((np.clip(target, -CLIP, CLIP) - margin.at(x)) / scale_of(x))[:, None] - found
-    return msgspec.structs.replace(margin, shift=tuple(float(np.quantile(left[:, i], q)) for i, q in enumerate(QUANTILES)))
+    shift = tuple(float(np.quantile(left[:, i], q)) for i, q in enumerate(QUANTILES))
+    return msgspec.structs.replace(margin, shift=shift)
+
+
+def raw_quantiles(
+    fit: tuple[NDArray[np.float32], Array], check: tuple[NDArray[np.float32], Array], x: NDArray[np.float32], seed: int
+) -> Array:
+    """What boosted quantiles alone say at `x`: the same trees straight on the target. For comparison."""
+    return relative_quantiles(fit_quantiles(*fit, None, check, seed, clip=np.inf), None, x)
 
 
 def relative_quantiles(booster: xgb.Booster, margin: Margin | None, x: NDArray[np.float32]) -> Array:

@@ -100,11 +100,12 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def _tables(plan: Plan) -> dict[str, Table]:
     terms = WorldTerms()
     sizes = (plan.small, plan.usual, *([plan.large] if plan.large else []))
+    unexplored = WorldTerms(explored=0.0, recounted=0.0)
     noisier = WorldTerms(noise=NOISIER)
     leakage = leakage_evaluation.table
     return {
         "leakage": partial(leakage, sizes=sizes, terms=terms, cheat=True),
-        "leakage_desk_log": partial(leakage, sizes=(plan.usual,), terms=leakage_evaluation.desk_terms(terms), cheat=False),
+        "leakage_desk_log": partial(leakage, sizes=(plan.usual,), terms=unexplored, cheat=False),
         "leakage_noisier": partial(leakage, sizes=(plan.usual,), terms=noisier, cheat=False),
         "quotes": partial(quote_evaluation.table, requests=plan.usual, terms=terms),
     }

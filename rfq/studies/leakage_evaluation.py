@@ -1,17 +1,16 @@
 """How well leakage is learned: estimates against the truth of a study world, per dealer and context."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from dealers import behaviour_laws as laws
-from ml import plain_leakage
 from ml.leakage import Leakage, fit_leakage
 from ml.leakage_prior import posterior
 from ml.outcomes import Outcome, RequestFacts
+from ml.plain_leakage import fit_plain_leakage
 from ml.scores import rank_correlation
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.values import DealerId
@@ -43,13 +42,6 @@ class Seen(NamedTuple):
     auction: Auction
     inventory: Array
     """Of every dealer in the request's sector, before anybody won."""
-
-
-def played(world: DealerWorld, requests: int) -> Iterator[Seen]:
-    """The world's own history, with what was hidden."""
-    habit = DeskHabit(world.terms, world.requests.unusual)
-    for _ in range(requests):
-        yield next_auction(world, habit)
 
 
 def next_auction(world: DealerWorld, habit: DeskHabit, request: Request | None = None) -> Seen:
@@ -109,8 +101,8 @@ class Contexts:
 
 
 class Knowing:
-    """Knows all but each dealer's rate: the noise and its covariance, the control's coefficient, hedging, drift, and how
-    every dealer's leakage bends with the context. The prior is the model's."""
+    """Knows all but each dealer's rate: the noise and its covariance, the control's coefficient, hedging, drift, and
+    how every dealer's leakage bends with the context. The prior is the model's."""
 
     def __init__(self, world: DealerWorld, seen: Sequence[Seen], contexts: Contexts) -> None:
         self._truth, self._place, self._base = Truth(world), world.place, contexts.truth
@@ -183,8 +175,9 @@ def hedging_bps(world: DealerWorld, seen: Seen) -> Array:
 
 
 def table(seed: int, sizes: Sequence[int], terms: WorldTerms, *, cheat: bool) -> dict[str, float]:
-    """One world's figures: every estimator at every number of RFQs, and the median noise-to-leakage ratio. With `cheat`,
-    also what dealers' identities are worth on a later stretch of the log: as they are, shuffled, and by the truth."""
+    """One world's figures: every estimator at every number of RFQs, and the median noise-to-leakage ratio. With
+    `cheat`, also what dealers' identities are worth on a later stretch of the log: as they are, shuffled, and by the
+    truth."""
     world = DealerWorld(seed, terms)
     habit = DeskHabit(world.terms, world.requests.unusual)
     seen = [next_auction(world, habit) for _ in range(max(sizes))]
@@ -196,7 +189,7 @@ def table(seed: int, sizes: Sequence[int], terms: WorldTerms, *, cheat: bool) ->
         fitted = fit_leakage(outcomes[:size], seed)
         ways: dict[str, Estimate] = {
             "constant": Constant(contexts),
-            "plain": plain_leakage.fit_leakage(outcomes[:size]),
+            "plain": fit_plain_leakage(outcomes[:size]),
             "model": fitted,
             "knowing": Knowing(world, seen[:size], contexts),
         }
@@ -245,11 +238,6 @@ def _identities(world: DealerWorld, fitted: Leakage, later: Sequence[Outcome], s
 def shown(requests: int) -> str:
     """2k for 2,000."""
     return f"{requests // 1000}k" if requests >= 1000 else str(requests)
-
-
-def desk_terms(terms: WorldTerms) -> WorldTerms:
-    """The same world with nothing randomised."""
-    return msgspec.structs.replace(terms, explored=0.0, recounted=0.0)
 
 
 def _rms(values: Array) -> float:

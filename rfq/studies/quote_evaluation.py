@@ -1,11 +1,10 @@
-"""How well quotes, answers and fades are predicted: dealers drawn at random, in a study world that goes on as desks do.
+"""How well quotes, answers and fades are predicted: dealers drawn at random, in a world that goes on as desks do.
 
-Models learn from the desks' own log. Then every request is also sent to a random set, of which nothing comes: what those
-dealers say is judged against what was predicted for them.
+Models learn from the desks' own log. Then every request is also sent to a random set, of which nothing comes: what
+those dealers say is judged against what was predicted for them.
 """
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 
 from ml.dealer_models import DealerModels
@@ -13,7 +12,7 @@ from ml.features import FEATURES, features
 from ml.memory import PanelMemory
 from ml.outcomes import Answer, Outcome, RequestFacts
 from ml.quote_law import reference_cost_bps
-from ml.quote_model import Margin, calibrated, fit_margin, fit_quantiles, relative_quantiles, scale_of
+from ml.quote_model import Margin, calibrated, fit_margin, fit_quantiles, raw_quantiles, relative_quantiles, scale_of
 from ml.scores import auc, brier, pinball
 from ml.train_dealers import CHECK, FIT, train_on
 from ml.training_rows import TrainingRows, training_rows
@@ -47,7 +46,9 @@ class _Probes:
         self.fade_truth: list[float] = []
         self.others: list[Rows] = []
 
-    def add(self, world: DealerWorld, truth: Truth, memory: PanelMemory, probe: Outcome, rng: np.random.Generator) -> None:
+    def add(
+        self, world: DealerWorld, truth: Truth, memory: PanelMemory, probe: Outcome, rng: np.random.Generator
+    ) -> None:
         """Features of those asked, and as if each were somebody else."""
         facts, names = probe.facts, [a.dealer for a in probe.asked]
         matrix, state = features(facts, names, memory, [len(names)])
@@ -112,18 +113,18 @@ def _quotes(
     reference = np.array([reference_cost_bps(f) for f in facts])[:, None]
     volatility = np.array([f.volatility_bps for f in facts])
 
-    def raw(unit: Array) -> xgb.Booster:
-        cost = rows.cost_bps / unit
-        return fit_quantiles(rows.x[fit], cost[fit], None, (rows.x[check], cost[check]), seed, clip=np.inf)
+    def raw(unit: Array) -> Array:
+        y = rows.cost_bps / unit
+        return raw_quantiles((rows.x[fit], y[fit]), (rows.x[check], y[check]), x, seed)
 
     margin = fit_margin(rows.x[fit], relative[fit])
     shape = np.quantile((relative[fit] - margin.at(rows.x[fit])) / scale_of(rows.x[fit]), QUANTILES)
     ways = {
         "constant": np.quantile(relative[fit], QUANTILES) * reference,
         "plain": (margin.at(x)[:, None] + scale_of(x)[:, None] * shape) * reference,
-        "raw_trees": np.sort(relative_quantiles(raw(np.ones(len(rows.x))), None, x), axis=1),
-        "raw_trees_per_volatility": relative_quantiles(raw(rows.volatility_bps), None, x) * volatility[:, None],
-        "raw_trees_per_reference": relative_quantiles(raw(rows.reference_bps), None, x) * reference,
+        "raw_trees": raw(np.ones(len(rows.x))),
+        "raw_trees_per_volatility": raw(rows.volatility_bps) * volatility[:, None],
+        "raw_trees_per_reference": raw(rows.reference_bps) * reference,
         "model": models.quote_quantiles(x) * reference,
         "model_shuffled": models.quote_quantiles(others) * reference,
         "truth_unknowing": np.array(probes.truth["unknowing"])[said],
@@ -152,14 +153,14 @@ def _told(
 ) -> Array:
     """The same model with two more features that no desk has: the margin takes them, trees go on top."""
     fit, check = masks
-    told = np.array(
-        [
-            hidden_of(one.auction.outcome.facts, float(one.inventory[world.place[a.dealer]]), one.auction.request.belief_bps)
-            for one in seen
-            for a in one.auction.outcome.asked
-        ]
+    told: list[list[float]] = []
+    for one in seen:
+        request, asked = one.auction.request, one.auction.outcome.asked
+        held = one.inventory[[world.place[a.dealer] for a in asked]].tolist()
+        told += [hidden_of(request.facts, inventory, request.belief_bps) for inventory in held]
+    wide, later = (
+        np.concatenate([a, b.astype(np.float32)], axis=1) for a, b in ((rows.x, np.array(told)), (x, hidden))
     )
-    wide, later = (np.concatenate([a, b.astype(np.float32)], axis=1) for a, b in ((rows.x, told), (x, hidden)))
     relative = rows.cost_bps / rows.reference_bps
     margin: Margin = fit_margin(wide[fit], relative[fit])
     trees = fit_quantiles(wide[fit], relative[fit], margin, (wide[check], relative[check]), seed)
