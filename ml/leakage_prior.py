@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-CHAINS, SWEEPS, WARMING = 64, 160, 60
-POINTS = 160
+CHAINS, SWEEPS, WARMING = 48, 110, 40
+POINTS = 96
 SPREAD_SHAPE, SPREAD_SCALE = 2.0, 2.0
 """Inverse gamma prior of the variance of log theta: about 1 to 2, loosely."""
 LEAST_SHARE = 1e-3
