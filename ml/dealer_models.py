@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ml import registry
 from ml.features import FEATURES, features, schema_hash
 from ml.forest import Forest, Predict
-from ml.leakage import Leakage, leak_scale_bps
-from ml.memory import DealerState, PanelMemory, reference_cost_bps
+from ml.leakage import Leakage
+from ml.memory import DealerState, PanelMemory
 from ml.outcomes import RequestFacts
-from ml.quote_model import Margin, relative_quantiles
+from ml.quote_law import reference_cost_bps
+from ml.quote_model import Margin, relative_quantiles, scale_of
 from ml.registry import Manifest
 from ml.response_model import response_probability
 from rfq.domain.selection import QUANTILES
@@ -74,7 +75,7 @@ class DealerModels:
         self.leakage, self._leakage_trees = leakage, leakage_trees
         for booster in filter(None, (response, quote, leakage_trees)):
             booster.set_param({"nthread": 1})
-        varying = FEATURES.index("log_asked")
+        varying = [FEATURES.index(name) for name in ("log_asked", "law", "law_scale")]
         self._explained = Forest(quote, varying)
         self._predict_quote: Predict = self._explained.inplace_predict
         self._predict_response: Predict = Forest(response, varying).inplace_predict
@@ -110,6 +111,14 @@ class DealerModels:
         self.manifest = registry.save(folder, self.manifest, boosters)
         return self
 
+    def quote_quantiles(self, x: NDArray[np.float32]) -> Array:
+        """Quantiles at QUANTILES of the cost over the reference cost, of rows of features."""
+        return relative_quantiles(self._predict_quote, self._margin, x)
+
+    def answer_probability(self, x: NDArray[np.float32]) -> Array:
+        """Of a quote, of rows of features."""
+        return response_probability(self._predict_response, x)
+
     def forecast(
         self, facts: RequestFacts, dealers: Sequence[DealerId], memory: PanelMemory, asked: Sequence[int]
     ) -> Forecast:
@@ -125,8 +134,7 @@ class DealerModels:
     def _forecast(self, asking: "Asking", matrix: NDArray[np.float32], state: DealerState) -> Forecast:
         facts, dealers, shape = asking.facts, asking.dealers, matrix.shape[:2]
         flat = matrix.reshape(-1, len(FEATURES))
-        relative = relative_quantiles(self._predict_quote, self._margin, flat)
-        cost = (relative * reference_cost_bps(facts)).reshape(*shape, len(QUANTILES))
+        cost = (self.quote_quantiles(flat) * reference_cost_bps(facts)).reshape(*shape, len(QUANTILES))
         middle = cost[:, :, MEDIAN : MEDIAN + 1]
         # The keen side stays: widening it as well would make every newcomer look like the best quote of the set.
         doubted = middle + np.where(cost > middle, UNSEEN_WIDENING, 1.0) * (cost - middle)
@@ -134,7 +142,7 @@ class DealerModels:
         leakage = np.broadcast_to(self.leakage.expected_bps(facts, dealers), shape)
         if self._predict_bend is not None:
             bend = np.asarray(self._predict_bend(flat), dtype=np.float64).reshape(shape)
-            leakage = np.maximum(0.0, leakage + bend * leak_scale_bps(facts))
+            leakage = np.maximum(0.0, leakage + bend * self.leakage.scale_bps(facts))
         return Forecast(
             dealers=tuple(dealers),
             asked=tuple(asking.asked),
@@ -160,7 +168,7 @@ class DealerModels:
     ) -> list[list[dict[str, float]]]:
         """The same for several requests at once: one matrix for each."""
         flat = np.concatenate(x)
-        moved = self._margin.contributions(flat) + self._explained.contributions(flat, MEDIAN)
+        moved = self._margin.contributions(flat) + self._explained.contributions(flat, MEDIAN) * scale_of(flat)[:, None]
         moved *= np.repeat([reference_cost_bps(f) for f in facts], [len(rows) for rows in x])[:, None]
         largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
         moved = np.take_along_axis(moved, largest, axis=1).round(3).tolist()

@@ -46,11 +46,15 @@ DEALER_FEATURES = (
     "size_of_usual",
     "lost_move",
     "log_idle",
+    "keen",
+    "given",
+    "law",
+    "law_scale",
 )
 
 FEATURES = REQUEST_FEATURES + DEALER_FEATURES
 
-RULES = "1"
+RULES = "2"
 """Version of how features are computed; raise it with any change of meaning."""
 
 
@@ -96,7 +100,12 @@ def features(
         math.log(facts.size) - np.log(state.quoted_size),
         state.lost_move,
         np.log1p(state.idle_days),
+        state.keen,
+        state.given,
     )
     for offset, column in enumerate(columns):
         matrix[:, :, first + offset] = column
+    law, both = state.law.at(facts, state.quoted_size, asked)
+    matrix[:, :, first + len(columns)] = law
+    matrix[:, :, first + len(columns) + 1] = both * state.cost_spread
     return matrix, state

@@ -6,7 +6,7 @@ branch to guess. What comes out is XGBoost's own answer, which a test holds it t
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
@@ -71,8 +71,9 @@ def _explain(x, feature, threshold, mean, group, wanted, out):  # pyright: ignor
 class Forest:
     """The trees of one booster. Features must be finite: nothing is missing where history stands in for it."""
 
-    def __init__(self, booster: xgb.Booster, varying: int) -> None:
-        """`varying`: the feature in which the blocks of a matrix may differ, that are alike in all others.
+    def __init__(self, booster: xgb.Booster, varying: Sequence[int]) -> None:
+        """`varying`: the features in which the blocks of a matrix may differ, that are alike in all others. The first
+        differs between any two.
 
         Raises OurFault for a booster of another kind than numeric trees, or of deeper ones than DEEPEST."""
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
@@ -96,8 +97,8 @@ class Forest:
             self._lay(tree, number, 0, 0)
         self._leaf = np.ascontiguousarray(self._mean[:, inner:])
         self._group = np.asarray(model["tree_info"], dtype=np.int32)
-        self._varying = varying
-        self._varies = ((self._feature == varying) & np.isfinite(self._threshold)).any(axis=1)
+        self._varying = list(varying)
+        self._varies = (np.isin(self._feature, self._varying) & np.isfinite(self._threshold)).any(axis=1)
         self.outputs = max(len(self._base), 1 + int(self._group.max(initial=0)))
 
     def inplace_predict(self, x: Rows) -> NDArray[np.float32]:
@@ -125,14 +126,14 @@ class Forest:
         return found
 
     def _block(self, x: Rows) -> int:
-        """Rows after which the matrix repeats itself in all but the varying feature: a panel, at several numbers
+        """Rows after which the matrix repeats itself in all but the varying features: a panel, at several numbers
         asked. Most trees then need one look at each dealer."""
-        column = self._varying
+        column = self._varying[0]
         changes = np.flatnonzero(x[:, column] != x[0, column]) if len(x) else np.empty(0)
         block = int(changes[0]) if len(changes) else len(x)
         if block < len(x) and len(x) % block == 0:
             alike = x.reshape(-1, block, x.shape[1]) == x[:block]
-            alike[:, :, column] = True
+            alike[:, :, self._varying] = True
             if alike.all():
                 return block
         return len(x)

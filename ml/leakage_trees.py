@@ -1,4 +1,4 @@
-"""How leakage bends with the request: boosted trees on top of each dealer's shrunk theta, one sum per auction.
+"""How leakage bends with the request: boosted trees on top of each dealer's shrunk theta and the bend that all share.
 
 Only the sum over an auction's losers is seen, so the loss is that of the sum: each row's gradient is the
 auction's error times its own scale, and its curvature is bounded by the number of losers that move together.
@@ -44,7 +44,8 @@ class _Sums:
                 target[number] = outcome.mark_out_bps / sigma - explained
         self.mask = rows.between(first, last) & rows.lost & ~np.isnan(target[rows.auction])
         self.x = rows.x[self.mask]
-        self.scale = rows.leak_scale[self.mask]
+        bends = np.array([leakage.bend_at(outcome.facts) for outcome in rows.outcomes])
+        self.scale = (rows.leak_scale * bends[rows.auction])[self.mask]
         numbers, self.group = np.unique(rows.auction[self.mask], return_inverse=True)
         self.target = target[numbers]
         self.base = _theta(rows, leakage)[self.mask]

@@ -13,7 +13,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ml import quote_law
 from ml.outcomes import Answer, Outcome, RequestFacts
+from ml.quote_law import reference_cost_bps
 from rfq.domain.values import DealerId
 
 DEPTH = 256
@@ -21,7 +23,7 @@ DEPTH = 256
 LOOKBACK_S = 30 * 86_400.0
 """Older outcomes count for nothing."""
 HALF_LIFE_S = 7 * 86_400.0
-RECENT_S = 86_400.0
+RECENT_S = 23_400.0
 """Half-life of what stands in for hidden inventory: recent trades and unusually keen or dear quotes."""
 EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
@@ -30,16 +32,12 @@ Array = NDArray[np.float64]
 (_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN, _REACH) = range(
     14
 )
-_COLUMNS = 14
+_UNIT, _LAW = 14, 15
+_COLUMNS = _LAW + len(quote_law.TERMS)
 
 
 def seconds(at: dt.datetime) -> float:
     return (at - EPOCH).total_seconds()
-
-
-def reference_cost_bps(facts: RequestFacts) -> float:
-    """The scale that quotes are measured in: half the spread plus a quarter of volatility times sqrt(size)."""
-    return facts.spread_bps / 2 + 0.25 * facts.volatility_bps * math.sqrt(facts.size)
 
 
 class DealerState(msgspec.Struct, frozen=True):
@@ -55,7 +53,7 @@ class DealerState(msgspec.Struct, frozen=True):
     """Mean quoted cost over the reference cost."""
     sector_cost: Array
     cost_spread: Array
-    """Standard deviation of the same."""
+    """Mean distance of its quotes from its law, over their spread and risk."""
     axe: Array
     """Recent quotes in the sector against its own mean, turned to the desk's side: negative is keen."""
     flow: Array
@@ -64,6 +62,13 @@ class DealerState(msgspec.Struct, frozen=True):
     fade_rate: Array
     quoted_size: Array
     """Usual quantity quoted, as a share of ADV."""
+    law: quote_law.Laws
+    """What it charges for what, fitted to its own quotes."""
+    keen: Array
+    """By how much it should now be cheaper than its law, over the reference cost, going by recent quotes in the
+    sector."""
+    given: Array
+    """Recent lots taken in the sector over its usual ones, times volatility over the reference cost."""
     lost_move: Array
     """Mean mark-out net of control after losing, in daily volatilities."""
     idle_days: Array
@@ -129,16 +134,62 @@ class PanelMemory:
                 move,
                 facts.sign * taken,
                 self._reached(slot, size, facts.size),
+                facts.volatility_bps / reference,
+                *quote_law.terms(facts, asked.quoted_size or facts.size, outcome.competing),
             )
             self._next[slot] += 1
 
     def state(self, dealers: Sequence[DealerId], facts: RequestFacts, settle_s: float) -> DealerState:
         """The panel as it was known at `facts.at`: outcomes asked `settle_s` ago or more, within the lookback."""
         slots = np.array([self._dealer.get(d, -1) for d in dealers], dtype=np.int64)
-        found = np.empty((16, len(dealers)))
-        sector = self._sector.get(facts.sector, -1)
-        _summed(self._rows, slots, seconds(facts.at), settle_s, float(sector), float(facts.sign), found)
-        return DealerState(*found[:15], seen=found[15] > 0)
+        found = np.empty((15, len(dealers)))
+        now, sector = seconds(facts.at), float(self._sector.get(facts.sector, -1))
+        _summed(self._rows, slots, now, settle_s, sector, float(facts.sign), found)
+        asked, rate, sector_rate, pace, cost, sector_cost, axe, flow, won, fades, size, move, idle, reach, seen = found
+        law, spread, keen = self._lawful(slots, facts, now, settle_s, sector)
+        unit = facts.volatility_bps / reference_cost_bps(facts)
+        return DealerState(
+            asked=asked,
+            answer_rate=rate,
+            sector_answer_rate=sector_rate,
+            pace=pace,
+            cost=cost,
+            sector_cost=sector_cost,
+            cost_spread=spread,
+            axe=axe,
+            flow=flow,
+            win_rate=won,
+            fade_rate=fades,
+            quoted_size=size,
+            law=law,
+            keen=keen,
+            given=unit * flow / size,
+            lost_move=move,
+            idle_days=idle,
+            reach=reach,
+            seen=seen > 0,
+        )
+
+    def _lawful(
+        self, slots: NDArray[np.int64], facts: RequestFacts, now: float, settle_s: float, sector: float
+    ) -> tuple[quote_law.Laws, Array, Array]:
+        """Each dealer's law, how far its quotes stray from it, and how much keener than it the dealer is now."""
+        rows = self._rows[slots]
+        asked_at = rows[:, :, _ASKED]
+        priced = (asked_at + settle_s <= now) & (asked_at >= now - LOOKBACK_S) & (slots >= 0)[:, None]
+        priced &= ~np.isnan(rows[:, :, _COST])
+        age = np.where(priced, now - asked_at, np.inf)
+        weight, here = np.exp2(-age / HALF_LIFE_S), rows[:, :, _SECTOR] == sector
+        x = rows[:, :, _LAW:]
+        law, strange = quote_law.fit(x, rows[:, :, _COST], weight, here)
+        off = np.where(priced, np.abs(strange) / np.where(priced, quote_law.scale(x), 1.0), 0.0)
+        spread = (_dot(weight, off) + 8 * quote_law.USUAL_OFF) / (weight.sum(1) + 8)
+        unit = facts.volatility_bps / reference_cost_bps(facts)
+        doubt = quote_law.noise_variance(x) / rows[:, :, _UNIT] ** 2
+        recent = np.exp2(-age / RECENT_S) * here
+        near = np.where((recent > 0) & np.isfinite(doubt), recent / doubt, 0.0)
+        tilt = np.nan_to_num(strange / rows[:, :, _UNIT] * rows[:, :, _SIGN])
+        return law, spread, facts.sign * unit * _dot(near, tilt) / (near.sum(1) + 1.0 / quote_law.AXE_VARIANCE)
 
     def _reached(self, slot: int, quoted: float, wanted: float) -> float:
         """Logarithm of what a quote says of the dealer's reach; a whole request's, of what was thought before."""
@@ -165,6 +216,10 @@ def _finite(value: float | None) -> float:
     return value if value is not None and math.isfinite(value) else math.nan
 
 
+def _dot(weights: Array, values: Array) -> Array:
+    return np.einsum("dk,dk->d", weights, values)
+
+
 @numba.njit(
     "void(float64[:, :, ::1], int64[::1], float64, float64, float64, float64, float64[:, ::1])",
     cache=True,
@@ -172,12 +227,12 @@ def _finite(value: float | None) -> float:
     error_model="numpy",
 )
 def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  # pragma: no cover
-    """The values of DealerState in its order, [16, dealers], in one pass over what is remembered."""
+    """What `PanelMemory.state` counts and averages, in its order, [15, dealers], in one pass over all of it."""
     for d in range(len(slots)):
         count = here = answered = answered_here = 0.0
         reach = reach_here = sizes_here = 0.0
         paces = pace = sizes = size = moves = move = 0.0
-        costs = cost = square = costs_here = cost_here = 0.0
+        costs = cost = costs_here = cost_here = 0.0
         recent = turned = turned_cost = flow = won = 0.0
         lifts = fades = 0.0
         youngest = np.inf
@@ -217,7 +272,6 @@ def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  
             if not np.isnan(row[_COST]):
                 costs += weight
                 cost += weight * row[_COST]
-                square += weight * row[_COST] * row[_COST]
                 if is_here:
                     costs_here += weight
                     cost_here += weight * row[_COST]
@@ -227,22 +281,20 @@ def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  
         rate = (answered + 8.0 * 0.7) / (count + 8.0)
         mean = (cost + 5.0) / (costs + 5.0)
         mean_here = (cost_here + 4.0 * mean) / (costs_here + 4.0)
-        away = max(0.0, square - 2.0 * mean * cost + mean * mean * costs)
         out[0, d] = count
         out[1, d] = rate
         out[2, d] = (answered_here + 4.0 * rate) / (here + 4.0)
         out[3, d] = (pace + 3.0 * 0.4) / (paces + 3.0)
         out[4, d] = mean
         out[5, d] = mean_here
-        out[6, d] = math.sqrt((away + 5.0 * 0.16) / (costs + 5.0))
-        out[7, d] = sign * (turned_cost - mean_here * turned) / (recent + 2.0)
-        out[8, d] = sign * flow
-        out[9, d] = (won + 8.0 * 0.2) / (count + 8.0)
+        out[6, d] = sign * (turned_cost - mean_here * turned) / (recent + 2.0)
+        out[7, d] = sign * flow
+        out[8, d] = (won + 8.0 * 0.2) / (count + 8.0)
         # Laplace with a prior of 5% worth twenty lifts; not decayed, so that a fader cannot wait it out.
-        out[10, d] = (fades + 1.0) / (lifts + 20.0)
-        out[11, d] = math.exp((size + 3.0 * math.log(0.03)) / (sizes + 3.0))
-        out[12, d] = move / (moves + 40.0)
-        out[13, d] = min(30.0, youngest / 86_400.0)
+        out[9, d] = (fades + 1.0) / (lifts + 20.0)
+        out[10, d] = math.exp((size + 3.0 * math.log(0.03)) / (sizes + 3.0))
+        out[11, d] = move / (moves + 40.0)
+        out[12, d] = min(30.0, youngest / 86_400.0)
         overall = (reach + 3.0 * math.log(0.03)) / (sizes + 3.0)
-        out[14, d] = math.exp((reach_here + 4.0 * overall) / (sizes_here + 4.0))
-        out[15, d] = 1.0 if count > 0.0 else 0.0
+        out[13, d] = math.exp((reach_here + 4.0 * overall) / (sizes_here + 4.0))
+        out[14, d] = 1.0 if count > 0.0 else 0.0

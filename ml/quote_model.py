@@ -1,8 +1,10 @@
 """What would the quote cost? A ridge on the features as the margin, boosted quantiles on what it leaves.
 
-Targets are quoted cost over the reference cost, so that sizes, spreads and volatilities share one scale. The
-dealer's own and sector means are features, so the ridge stands for the dealer and dealer-by-sector effects.
-Predicted quantiles cross on some rows: they are sorted, always.
+Targets are quoted cost over the reference cost, so that sizes, spreads and volatilities share one scale. What the
+dealer's own law expects is a feature, so the ridge stands for the dealer and dealer-by-sector effects. What it leaves
+is measured in the dealer's own usual distance from its law: the trees need only bend a shape. Every level is then moved
+so that it holds on a later stretch (split conformal prediction; Romano, Patterson, Candes 2019), and quantiles, which
+cross on some rows, are sorted, always.
 """
 
 import msgspec
@@ -10,6 +12,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from ml.features import FEATURES
 from ml.forest import Predict
 from rfq.domain.selection import QUANTILES
 
@@ -30,6 +33,8 @@ PARAMETERS = {
 MOST_ROUNDS = 100
 PATIENCE = 12
 RIDGE = 30.0
+SCALE = FEATURES.index("law_scale")
+LEAST_SCALE = 0.02
 CLIP = 6.0
 """Targets beyond this many reference costs are a wrong price or a typing error, not a cost."""
 
@@ -45,6 +50,8 @@ class Margin(msgspec.Struct, frozen=True):
     mean: tuple[float, ...]
     slope: tuple[float, ...]
     intercept: float
+    shift: tuple[float, ...] = (0.0,) * len(QUANTILES)
+    """Added to each level of what is left, in its own scale: the calibration."""
 
     def at(self, x: NDArray[np.float32]) -> Array:
         return self.intercept + self.contributions(x).sum(1)
@@ -72,18 +79,25 @@ def _plain(row: NDArray[np.floating]) -> tuple[float, ...]:
     return tuple(float(value) for value in row)
 
 
+def scale_of(x: NDArray[np.float32]) -> Array:
+    """What quotes stray by, over the reference cost."""
+    return np.maximum(LEAST_SCALE, x[:, SCALE].astype(np.float64))
+
+
 def fit_quantiles(
     x: NDArray[np.float32],
     target: Array,
     margin: Margin | None,
     check: tuple[NDArray[np.float32], Array],
     seed: int,
+    clip: float = CLIP,
 ) -> xgb.Booster:
-    """Boosted quantiles of target minus margin (of the target itself with no margin, for comparison)."""
+    """Boosted quantiles of target minus margin, in the row's scale (of the target itself with no margin, for
+    comparison)."""
 
     def left(rows: NDArray[np.float32], values: Array) -> xgb.DMatrix:
-        clipped = np.clip(values, -CLIP, CLIP)
-        return xgb.DMatrix(rows, clipped - margin.at(rows) if margin else clipped, nthread=1)
+        clipped = np.clip(values, -clip, clip)
+        return xgb.DMatrix(rows, (clipped - margin.at(rows)) / scale_of(rows) if margin else clipped, nthread=1)
 
     booster = xgb.train(
         PARAMETERS | {"seed": seed},
@@ -96,9 +110,28 @@ def fit_quantiles(
     return booster[: booster.best_iteration + 1]
 
 
+def calibrated(booster: xgb.Booster, margin: Margin, x: NDArray[np.float32], target: Array) -> Margin:
+    """The margin with the shifts at which every level holds on these rows, which were not fitted to."""
+    found = np.sort(_trees(booster.inplace_predict, x), axis=1)
+    left = ((np.clip(target, -CLIP, CLIP) - margin.at(x)) / scale_of(x))[:, None] - found
+    shift = tuple(float(np.quantile(left[:, i], q)) for i, q in enumerate(QUANTILES))
+    return msgspec.structs.replace(margin, shift=shift)
+
+
+def raw_quantiles(
+    fit: tuple[NDArray[np.float32], Array], check: tuple[NDArray[np.float32], Array], x: NDArray[np.float32], seed: int
+) -> Array:
+    """What boosted quantiles alone say at `x`: the same trees straight on the target. For comparison."""
+    return relative_quantiles(fit_quantiles(*fit, None, check, seed, clip=np.inf).inplace_predict, None, x)
+
+
 def relative_quantiles(predict: Predict, margin: Margin | None, x: NDArray[np.float32]) -> Array:
     """Quantiles at QUANTILES of cost over reference cost, shape (rows, levels), rising along each row."""
-    found = np.asarray(predict(x), dtype=np.float64).reshape(len(x), len(QUANTILES))
+    found = np.sort(_trees(predict, x), axis=1)
     if margin is not None:
-        found = found + margin.at(x)[:, None]
+        found = (found + np.array(margin.shift)) * scale_of(x)[:, None] + margin.at(x)[:, None]
     return np.sort(found, axis=1)
+
+
+def _trees(predict: Predict, x: NDArray[np.float32]) -> Array:
+    return np.asarray(predict(x), dtype=np.float64).reshape(len(x), len(QUANTILES))

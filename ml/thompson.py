@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 NINETY = 1.645
 """Standard deviations that a 90% interval reaches either way."""
-_ASKED, _SPREAD = FEATURES.index("asked"), FEATURES.index("cost_spread")
+_ASKED, _SPREAD = FEATURES.index("asked"), FEATURES.index("law_scale")
 
 
 class Thompson(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class Drawn(msgspec.Struct, frozen=True):
 def doubts_of(models: DealerModels, facts: RequestFacts, forecast: Forecast) -> Doubts:
     """Leakage from its posterior; quotes and answers from how often the dealer was met, over priors worth 5 and 8
     requests. A dealer never asked is the most doubtful."""
-    bounds = np.array([models.leakage.interval_bps(facts, d, NINETY) for d in forecast.dealers]).reshape(-1, 2)
+    bounds = np.array([models.leakage.interval_bps(facts, d) for d in forecast.dealers]).reshape(-1, 2)
     met = np.expm1(forecast.x[0, :, _ASKED].astype(np.float64))
     answers = np.clip(forecast.response[0], 0.02, 0.98)
     spread = forecast.x[0, :, _SPREAD] * reference_cost_bps(facts)

@@ -12,7 +12,7 @@ from ml.features import FEATURES, schema_hash
 from ml.leakage import Leakage, fit_leakage
 from ml.leakage_trees import fit_leakage_trees
 from ml.outcomes import Outcome
-from ml.quote_model import Margin, fit_margin, fit_quantiles, relative_quantiles
+from ml.quote_model import Margin, calibrated, fit_margin, fit_quantiles, relative_quantiles
 from ml.registry import Manifest
 from ml.response_model import fit_response, response_probability
 from ml.scores import auc, brier, pinball
@@ -30,7 +30,11 @@ def train_dealers(outcomes: Iterable[Outcome], seed: int, trained_on: str) -> De
 
     Raises BadInput with fewer than LEAST_AUCTIONS auctions, or where no dealer ever quoted.
     """
-    rows = training_rows(outcomes, seed)
+    return train_on(training_rows(outcomes, seed), seed, trained_on)
+
+
+def train_on(rows: TrainingRows, seed: int, trained_on: str) -> DealerModels:
+    """The same from history that was walked already."""
     count = len(rows.outcomes)
     if count < LEAST_AUCTIONS:
         raise BadInput("outcomes", count, f"must hold at least {LEAST_AUCTIONS} auctions")
@@ -79,6 +83,7 @@ def _fit_quotes(
     margin = fit_margin(rows.x[fit], relative[fit])
     later = (rows.x[check], relative[check])
     quote = fit_quantiles(rows.x[fit], relative[fit], margin, later, seed)
+    margin = calibrated(quote, margin, *later)
     plain = fit_quantiles(rows.x[fit], relative[fit], None, later, seed)
     return margin, quote, plain
 
@@ -116,5 +121,5 @@ def _quote_metrics(
     found = {f"quote_pinball_bps{way}": pinball(actual, values, QUANTILES) for way, values in ways.items()}
     found["quote_pinball_per_volatility"] = pinball(actual, predicted, QUANTILES, per_volatility)
     inside = (actual >= predicted[:, 0]) & (actual <= predicted[:, -1])
-    found["quote_cover_of_80_percent"] = float(inside.mean())
+    found["quote_cover_of_90_percent"] = float(inside.mean())
     return found

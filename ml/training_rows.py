@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from ml.features import FEATURES, features
 from ml.leakage import leak_scale_bps
-from ml.memory import PanelMemory, reference_cost_bps
+from ml.memory import PanelMemory
 from ml.outcomes import Answer, Outcome
+from ml.quote_law import reference_cost_bps
 from rfq.domain.errors import BadInput
 from rfq.domain.values import DealerId
 

@@ -111,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     wins.add_argument("--page", type=Path, metavar="FILE.png", help="also draw the reliability")
     wins.add_argument("--json", action="store_true", help="one object: figures and goals")
     wins.set_defaults(run=_evaluate_wins)
+    known = evaluations.add_parser("dealers", help="the dealer models, judged in study worlds whose truth is known")
+    known.add_argument("--json", action="store_true", help="one object: figures and goals")
+    known.add_argument("--full", action="store_true", help="also on 50,000 RFQs a world, which takes longer")
+    known.add_argument("--worlds", type=int, default=6, metavar="N", help="worlds, at least 2 (default 6)")
+    known.set_defaults(run=_evaluate_dealers)
 
     selection = evaluations.add_parser("selection", help="choosing whom to ask, beside tuned rules and oracles")
     selection.add_argument("--json", action="store_true", help="one object: figures and goals")
@@ -278,6 +283,13 @@ def _evaluate_selection(options: argparse.Namespace) -> None:
     if options.worlds < 1:
         raise BadInput("--worlds", options.worlds, "must be at least 1")
     evaluation.run(evaluation.plan(options.worlds, full=options.full)).print(as_json=options.json)
+
+
+def _evaluate_dealers(options: argparse.Namespace) -> None:
+    from rfq.studies import dealer_evaluation as evaluation
+
+    plan = evaluation.Plan(worlds=options.worlds, large=evaluation.LARGE if options.full else None)
+    evaluation.run(plan).print(as_json=options.json)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:

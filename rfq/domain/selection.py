@@ -19,7 +19,7 @@ class DealerScore(Frozen, frozen=True):
     """Why a prior was used instead of the model, if so."""
 
 
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
 class Selection(Frozen, frozen=True):

@@ -8,8 +8,9 @@ import pytest
 
 from ml import features as module
 from ml.features import FEATURES, features, schema_hash
-from ml.memory import DEPTH, PanelMemory, reference_cost_bps
+from ml.memory import DEPTH, PanelMemory
 from ml.outcomes import MARK_OUT_S, Answer, Asked, Outcome, RequestFacts, auctions, facts_of
+from ml.quote_law import reference_cost_bps
 from rfq.domain.errors import BadInput
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.rfq import Leg, RequestSide, RfqTerms

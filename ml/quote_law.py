@@ -1,0 +1,86 @@
+"""What a dealer charges for what, fitted to its own last quotes: the part of a quote that straight lines say.
+
+Relative to the reference cost, a quote is taken to be linear in half the spread, volatility times sqrt(own lots), both
+again for a named desk and over the number asked (shading, as in a first-price auction), and a provision for losers that
+trade ahead. Each dealer has its own coefficients by ridge about declared ones, and its own level in each sector.
+What recent quotes in the sector leave is the trace of its inventory.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.outcomes import RequestFacts
+
+Array = NDArray[np.float64]
+
+TERMS = ("spread", "risk", "provision", "named", "shading")
+CENTRE = np.array([0.85, 0.45, 0.1, -0.1, 0.3])
+"""About what dealers charge, declared: what a dealer without history is taken to charge."""
+SPREAD = np.array([0.2, 0.15, 0.05, 0.1, 0.15])
+"""How far dealers differ from it."""
+RISK = 0.5
+"""Daily volatilities charged for a day's volume, roughly: turns risk and spread into one scale."""
+NOISE = 0.25
+"""A quote's noise over its spread and risk."""
+USUAL_OFF = 0.4
+"""Mean distance of a quote from its law, likewise, inventory and belief included."""
+SECTOR_SPREAD = 0.15
+AXE_VARIANCE = 0.03**2
+"""Of what inventory moves a quote by, in daily volatilities."""
+
+
+class Laws(NamedTuple):
+    """Coefficients of TERMS (D, T), and the level of the sector asked about (D,)."""
+
+    slope: Array
+    level: Array
+
+    def at(self, facts: RequestFacts, lots: Array, asked: Sequence[int]) -> tuple[Array, Array]:
+        """(A, D) each: expected cost, and spread and risk together, over the reference cost; `lots` being the usual
+        share of ADV quoted."""
+        x = np.stack([np.stack(terms(facts, lots, n), axis=-1) for n in asked])
+        both = scale(x)
+        return np.einsum("adt,dt->ad", x, self.slope) + both * self.level, both
+
+
+def reference_cost_bps(facts: RequestFacts) -> float:
+    """The scale that quotes are measured in: half the spread plus a quarter of volatility times sqrt(size)."""
+    return facts.spread_bps / 2 + 0.25 * facts.volatility_bps * math.sqrt(facts.size)
+
+
+def terms(facts: RequestFacts, lots: Array | float, asked: int) -> list[Array]:
+    """The columns TERMS of a quote for so many lots (share of ADV), over the reference cost."""
+    reference = reference_cost_bps(facts)
+    risk = facts.volatility_bps * np.sqrt(np.minimum(lots, facts.size)) / reference
+    spread = np.full_like(risk, facts.spread_bps / 2 / reference)
+    both = spread + RISK * risk
+    provision = facts.volatility_bps * math.sqrt(facts.size) / reference * (math.log(asked) + 0.4)
+    return [spread, risk, np.full_like(risk, provision), both * (not facts.anonymous), both / asked]
+
+
+def scale(x: Array) -> Array:
+    """Spread and risk together."""
+    return x[..., 0] + RISK * x[..., 1]
+
+
+def noise_variance(x: Array) -> Array:
+    return (NOISE * scale(x)) ** 2
+
+
+def fit(x: Array, cost: Array, weight: Array, here: NDArray[np.bool_]) -> tuple[Laws, Array]:
+    """Each dealer's law from its quotes x (D, K, T) and relative costs (D, K), and what it leaves of each quote."""
+    priced = weight > 0
+    x = np.where(priced[:, :, None], x, 0.0)
+    heavy = np.where(priced, weight / np.maximum(noise_variance(x), 1e-6), 0.0)
+    away = np.where(priced, cost, 0.0) - x @ CENTRE
+    turned = (x * heavy[:, :, None]).transpose(0, 2, 1)
+    gram = turned @ x + np.diag(SPREAD**-2.0)
+    moved = np.linalg.solve(gram, turned @ away[:, :, None])[:, :, 0]
+    left = away - np.einsum("dkt,dt->dk", x, moved)
+    size = scale(x) * here
+    level = (heavy * size * left).sum(1) / ((heavy * size * size).sum(1) + SECTOR_SPREAD**-2.0)
+    return Laws(np.asarray(CENTRE + moved, dtype=np.float64), level), left - size * level[:, None]
