@@ -78,7 +78,7 @@ def test_intervals_cover_about_as_often_as_they_say():
     for seed in range(10, 14):
         found = fit_leakage(log(500, seed))
         bounds = np.array([found.interval_bps(facts(), d) for d in DEALERS]) / (150.0 * 0.2)
-        inside.append((bounds[:, 0] <= TRUE) & (TRUE <= bounds[:, 1]))
+        inside.append((bounds[:, 0] <= TRUE) & (bounds[:, 1] >= TRUE))
     assert 0.82 <= np.mean(inside) <= 1.0
 
 

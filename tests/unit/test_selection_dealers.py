@@ -15,6 +15,7 @@ from ml.residual_cost import SquareRootResidual
 from ml.selection import Bounds, Exploration, Path, best_count, choose, greedy
 from rfq.domain.errors import BadInput
 from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, RfqTerms
+from rfq.domain.selection import QUANTILES
 from rfq.domain.values import DealerId, Price, Quantity, Side, Symbol
 from rfq.instruments import directory
 from rfq.ports import MarketView, ResidualRequest, SelectionRequest
@@ -30,7 +31,7 @@ def forecast(seed: int, dealers: int = 6, **changes) -> Forecast:
     rng = np.random.default_rng(seed)
     middle = rng.uniform(8, 25, dealers)
     spread = rng.uniform(1, 6, dealers)
-    cost = middle[:, None] + spread[:, None] * np.array([-1.3, -0.7, 0.0, 0.8, 1.7])
+    cost = middle[:, None] + spread[:, None] * np.array([-1.7, -1.3, -0.7, 0.0, 0.8, 1.7, 2.4])
     asked = tuple(range(1, dealers + 1))
     values = dict(
         dealers=PANEL[:dealers],
@@ -74,7 +75,7 @@ def test_the_curve_is_the_cost_of_the_path_and_order_within_a_set_means_nothing(
 
 def test_one_certain_dealer_costs_what_arithmetic_says():
     flat = forecast(
-        0, 1, response=np.ones((1, 1)), fade=np.zeros(1), cost_bps=np.full((1, 1, 5), 10.0),
+        0, 1, response=np.ones((1, 1)), fade=np.zeros(1), cost_bps=np.full((1, 1, len(QUANTILES)), 10.0),
         leakage_bps=np.full((1, 1), 3.0), quoted_size=np.array([0.02]),
     )  # fmt: skip
     rest = default_rest(0.05, 150.0, 5.0)
@@ -188,7 +189,7 @@ def test_quantiles_never_cross_and_newcomers_say_so(models):
         assert list(score.quote_cost_bps) == sorted(score.quote_cost_bps)
         assert 0 < score.response_probability < 1
         assert "lookback" in score.fallback
-        assert -20 < score.quote_cost_bps[2] < 80
+        assert -20 < score.quote_cost_bps[QUANTILES.index(0.5)] < 80
         assert 1 <= len(score.reasons) <= 5 and set(score.reasons) <= set(FEATURES)
 
 
