@@ -29,7 +29,8 @@ EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 Array = NDArray[np.float64]
 
 (_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN) = range(13)
-_UNIT, _LAW = 13, 14
+_UNIT, _BOTH, _LAW = 13, 14, 15
+"""Of quotes; 0 in all other rows."""
 _COLUMNS = _LAW + len(quote_law.TERMS)
 
 
@@ -78,7 +79,7 @@ class PanelMemory:
     """The last outcomes of every dealer met."""
 
     def __init__(self) -> None:
-        self._rows = np.full((8, DEPTH, _COLUMNS), np.nan)
+        self._rows = _blank(8)
         self._next: list[int] = []
         self._dealer: dict[DealerId, int] = {}
         self._sector: dict[str, int] = {}
@@ -104,6 +105,8 @@ class PanelMemory:
         for asked in outcome.asked:
             slot = self._slot(asked.dealer)
             quoted = asked.answer is Answer.QUOTED
+            x = np.stack(quote_law.terms(facts, asked.quoted_size or facts.size, outcome.competing))
+            law = (facts.volatility_bps / reference, float(quote_law.scale(x)), *x)
             taken = (asked.quoted_size or 0.03) if not asked.lost else 0.0
             self._rows[slot, self._next[slot] % DEPTH] = (
                 seconds(facts.at),
@@ -119,8 +122,7 @@ class PanelMemory:
                 asked.lost,
                 move,
                 facts.sign * taken,
-                facts.volatility_bps / reference,
-                *quote_law.terms(facts, asked.quoted_size or facts.size, outcome.competing),
+                *(law if asked.cost_bps is not None else np.zeros(_COLUMNS - _UNIT)),
             )
             self._next[slot] += 1
 
@@ -150,14 +152,13 @@ class PanelMemory:
         axe = facts.sign * _dot(recent_w * sign, cost - sector_mean[:, None]) / (recent_w.sum(1) + 2)
         flow = facts.sign * _dot(recent, np.nan_to_num(rows[:, :, _GIVEN]))
 
-        law, strange = quote_law.fit(rows[:, :, _LAW:], rows[:, :, _COST], cost_w, here > 0)
-        law_size = quote_law.scale(rows[:, :, _LAW:])
-        off = np.where(cost_w > 0, np.abs(strange) / np.where(cost_w > 0, law_size, 1.0), 0.0)
+        both, per = rows[:, :, _BOTH], rows[:, :, _UNIT]
+        law, strange = quote_law.fit(rows[:, :, _LAW:], both, cost, cost_w, here > 0)
+        off = np.abs(strange) / np.maximum(both, 1e-6)
         spread = (_dot(cost_w, off) + 8 * quote_law.USUAL_OFF) / (cost_w.sum(1) + 8)
         unit = facts.volatility_bps / reference_cost_bps(facts)
-        doubt = quote_law.noise_variance(rows[:, :, _LAW:]) / rows[:, :, _UNIT] ** 2
-        near = np.where((recent_w > 0) & np.isfinite(doubt), recent_w / doubt, 0.0)
-        tilt = np.nan_to_num(strange / rows[:, :, _UNIT] * sign)
+        near = recent_w * (per / np.maximum(quote_law.NOISE * both, 1e-3)) ** 2
+        tilt = sign * strange / np.maximum(per, 1e-6)
         keen = facts.sign * unit * _dot(near, tilt) / (near.sum(1) + 1.0 / quote_law.AXE_VARIANCE)
 
         lifted = np.nan_to_num(rows[:, :, _LIFTED])
@@ -194,8 +195,14 @@ class PanelMemory:
         if slot == len(self._next):
             self._next.append(0)
             if slot == len(self._rows):
-                self._rows = np.concatenate([self._rows, np.full_like(self._rows, np.nan)])
+                self._rows = np.concatenate([self._rows, _blank(len(self._rows))])
         return slot
+
+
+def _blank(dealers: int) -> Array:
+    rows = np.full((dealers, DEPTH, _COLUMNS), np.nan)
+    rows[:, :, _UNIT:] = 0.0
+    return rows
 
 
 def _dot(weights: Array, values: Array) -> Array:
