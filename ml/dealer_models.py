@@ -78,7 +78,7 @@ class DealerModels:
         varying = [FEATURES.index(name) for name in ("log_asked", "law", "law_scale")]
         self._explained = Forest(quote, varying)
         self._predict_quote: Predict = self._explained.inplace_predict
-        self._predict_response: Predict = Forest(response, varying).inplace_predict
+        self._predict_response: Predict = Forest(response, varying[:1]).inplace_predict
         self._predict_bend: Predict | None = leakage_trees and Forest(leakage_trees, varying).inplace_predict
 
     @property

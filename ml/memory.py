@@ -32,7 +32,8 @@ Array = NDArray[np.float64]
 (_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN, _REACH) = range(
     14
 )
-_UNIT, _LAW = 14, 15
+_UNIT, _BOTH, _LAW = 14, 15, 16
+"""Of quotes; 0 in all other rows."""
 _COLUMNS = _LAW + len(quote_law.TERMS)
 
 
@@ -84,7 +85,7 @@ class PanelMemory:
     """The last outcomes of every dealer met."""
 
     def __init__(self) -> None:
-        self._rows = np.full((8, DEPTH, _COLUMNS), np.nan)
+        self._rows = _blank(8)
         self._next: list[int] = []
         self._reach: list[float] = []
         self._dealer: dict[DealerId, int] = {}
@@ -117,7 +118,9 @@ class PanelMemory:
         for asked in outcome.asked:
             slot = self._slot(asked.dealer)
             quoted = asked.answer is Answer.QUOTED
-            size = _finite(asked.quoted_size)
+            size, cost = _finite(asked.quoted_size), _finite(asked.cost_bps)
+            x = np.stack(quote_law.terms(facts, size if size > 0 else facts.size, outcome.competing))
+            law = (facts.volatility_bps / reference, float(quote_law.scale(x)), *x)
             taken = 0.0 if asked.lost else 0.03 if math.isnan(size) or not size else size
             self._rows[slot, self._next[slot] % DEPTH] = (
                 seconds(facts.at),
@@ -125,7 +128,7 @@ class PanelMemory:
                 sector,
                 quoted,
                 min(_finite(asked.response_s) / facts.window_s, 2.0),
-                _finite(asked.cost_bps) / reference,
+                cost / reference,
                 math.log(max(size, 1e-6)),
                 asked.lifted,
                 not asked.lost,
@@ -134,8 +137,7 @@ class PanelMemory:
                 move,
                 facts.sign * taken,
                 self._reached(slot, size, facts.size),
-                facts.volatility_bps / reference,
-                *quote_law.terms(facts, asked.quoted_size or facts.size, outcome.competing),
+                *(np.zeros(_COLUMNS - _UNIT) if math.isnan(cost) else law),
             )
             self._next[slot] += 1
 
@@ -175,20 +177,18 @@ class PanelMemory:
     ) -> tuple[quote_law.Laws, Array, Array]:
         """Each dealer's law, how far its quotes stray from it, and how much keener than it the dealer is now."""
         rows = self._rows[slots]
-        asked_at = rows[:, :, _ASKED]
+        asked_at, relative = rows[:, :, _ASKED], rows[:, :, _COST]
         priced = (asked_at + settle_s <= now) & (asked_at >= now - LOOKBACK_S) & (slots >= 0)[:, None]
-        priced &= ~np.isnan(rows[:, :, _COST])
+        priced &= ~np.isnan(relative)
         age = np.where(priced, now - asked_at, np.inf)
         weight, here = np.exp2(-age / HALF_LIFE_S), rows[:, :, _SECTOR] == sector
-        x = rows[:, :, _LAW:]
-        law, strange = quote_law.fit(x, rows[:, :, _COST], weight, here)
-        off = np.where(priced, np.abs(strange) / np.where(priced, quote_law.scale(x), 1.0), 0.0)
+        both, per = rows[:, :, _BOTH], rows[:, :, _UNIT]
+        law, strange = quote_law.fit(rows[:, :, _LAW:], both, np.where(priced, relative, 0.0), weight, here & priced)
+        off = np.abs(strange) / np.maximum(both, 1e-6)
         spread = (_dot(weight, off) + 8 * quote_law.USUAL_OFF) / (weight.sum(1) + 8)
         unit = facts.volatility_bps / reference_cost_bps(facts)
-        doubt = quote_law.noise_variance(x) / rows[:, :, _UNIT] ** 2
-        recent = np.exp2(-age / RECENT_S) * here
-        near = np.where((recent > 0) & np.isfinite(doubt), recent / doubt, 0.0)
-        tilt = np.nan_to_num(strange / rows[:, :, _UNIT] * rows[:, :, _SIGN])
+        near = np.exp2(-age / RECENT_S) * here * (per / np.maximum(quote_law.NOISE * both, 1e-3)) ** 2
+        tilt = np.nan_to_num(rows[:, :, _SIGN]) * strange / np.maximum(per, 1e-6)
         return law, spread, facts.sign * unit * _dot(near, tilt) / (near.sum(1) + 1.0 / quote_law.AXE_VARIANCE)
 
     def _reached(self, slot: int, quoted: float, wanted: float) -> float:
@@ -207,13 +207,19 @@ class PanelMemory:
             self._next.append(0)
             self._reach.append(math.log(0.03))
             if slot == len(self._rows):
-                self._rows = np.concatenate([self._rows, np.full_like(self._rows, np.nan)])
+                self._rows = np.concatenate([self._rows, _blank(len(self._rows))])
         return slot
 
 
 def _finite(value: float | None) -> float:
     """The value, or NaN for what is none or not finite."""
     return value if value is not None and math.isfinite(value) else math.nan
+
+
+def _blank(dealers: int) -> Array:
+    rows = np.full((dealers, DEPTH, _COLUMNS), np.nan)
+    rows[:, :, _UNIT:] = 0.0
+    return rows
 
 
 def _dot(weights: Array, values: Array) -> Array:

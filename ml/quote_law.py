@@ -67,20 +67,15 @@ def scale(x: Array) -> Array:
     return x[..., 0] + RISK * x[..., 1]
 
 
-def noise_variance(x: Array) -> Array:
-    return (NOISE * scale(x)) ** 2
-
-
-def fit(x: Array, cost: Array, weight: Array, here: NDArray[np.bool_]) -> tuple[Laws, Array]:
-    """Each dealer's law from its quotes x (D, K, T) and relative costs (D, K), and what it leaves of each quote."""
-    priced = weight > 0
-    x = np.where(priced[:, :, None], x, 0.0)
-    heavy = np.where(priced, weight / np.maximum(noise_variance(x), 1e-6), 0.0)
-    away = np.where(priced, cost, 0.0) - x @ CENTRE
+def fit(x: Array, both: Array, cost: Array, weight: Array, here: NDArray[np.bool_]) -> tuple[Laws, Array]:
+    """Each dealer's law from its quotes x (D, K, T), their spread and risk (D, K) and relative costs (D, K); and what
+    it leaves of each quote. Rows of weight 0 are no quotes."""
+    heavy = weight / np.maximum(NOISE * both, 1e-3) ** 2
+    away = cost - x @ CENTRE
     turned = (x * heavy[:, :, None]).transpose(0, 2, 1)
     gram = turned @ x + np.diag(SPREAD**-2.0)
     moved = np.linalg.solve(gram, turned @ away[:, :, None])[:, :, 0]
-    left = away - np.einsum("dkt,dt->dk", x, moved)
-    size = scale(x) * here
+    left = away - (x @ moved[:, :, None])[:, :, 0]
+    size = both * here
     level = (heavy * size * left).sum(1) / ((heavy * size * size).sum(1) + SECTOR_SPREAD**-2.0)
     return Laws(np.asarray(CENTRE + moved, dtype=np.float64), level), left - size * level[:, None]

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from ml.features import FEATURES
 from ml.forest import Predict
 
+USED = len(FEATURES) - 2
+"""All but what the dealer's law says, which moves with the number asked: the sign below would not hold through it."""
 PARAMETERS = {
     "objective": "binary:logistic",
     "eval_metric": "logloss",
@@ -19,7 +21,7 @@ PARAMETERS = {
     "lambda": 5.0,
     "nthread": 1,
     # Riggs et al.: dealers answer less the more compete. Choosing relies on the sign, so it is imposed.
-    "monotone_constraints": "(" + ",".join("-1" if f == "log_asked" else "0" for f in FEATURES) + ")",
+    "monotone_constraints": "(" + ",".join("-1" if f == "log_asked" else "0" for f in FEATURES[:USED]) + ")",
 }
 MOST_ROUNDS = 300
 PATIENCE = 25
@@ -32,7 +34,7 @@ def fit_response(
     seed: int,
 ) -> xgb.Booster:
     """Fits until `check`, a later stretch of time, stops improving."""
-    fit, held = (xgb.DMatrix(*rows, nthread=1) for rows in ((x, answered), check))
+    fit, held = (xgb.DMatrix(rows[:, :USED], y, nthread=1) for rows, y in ((x, answered), check))
     booster = xgb.train(
         PARAMETERS | {"seed": seed},
         fit,
@@ -45,4 +47,4 @@ def fit_response(
 
 
 def response_probability(predict: Predict, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.asarray(predict(x), dtype=np.float64)
+    return np.asarray(predict(x[:, :USED]), dtype=np.float64)

@@ -104,7 +104,8 @@ class HeldBlocks:
 
     async def plan(self, terms: RfqTerms) -> PlanAnswer:
         await self._may("plan", terms)
-        scores = tuple(DealerScore(DealerId(d), 0.8, (1.0, 2.0, 3.0, 4.0, 5.0), 0.2, 0.05, {}) for d in ("D01", "D02"))
+        costs = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+        scores = tuple(DealerScore(DealerId(d), 0.8, costs, 0.2, 0.05, {}) for d in ("D01", "D02"))
         selection = Selection(scores, (DealerId("D01"),), {DealerId("D01"): 0.9}, (9.0, 5.0, 4.5), "v1", 7)
         lots = Quantity(10)
         view = MarketView(ACME.symbol, Price(19_990), Price(20_010), lots, lots, None, lots, at(0))

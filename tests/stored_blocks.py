@@ -49,7 +49,7 @@ def life_of(rfq_id: str, terms_: RfqTerms | None = None, *, quantity: int = 100,
     taken = lift(won, 40, rfq_id=RfqId(rfq_id), lift_id=LiftId(f"{rfq_id}/lift"))
     fill = quote_fill(taken, fill_id=FillId(f"{rfq_id}/fill"))
     chosen = tuple(DealerId(d) for d in DEALERS)
-    scores = tuple(DealerScore(d, 0.8, (1.0, 2.0, 3.0, 4.0, 5.0), 0.2, 0.05, {"size": 0.1}) for d in chosen)
+    scores = tuple(DealerScore(d, 0.8, (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0), 0.2, 0.05, {"size": 0.1}) for d in chosen)
     selection = Selection(scores, chosen, dict.fromkeys(chosen, 0.5), (9.0, 5.0, 4.0, 3.5), "v1", 7)
     award = Award(
         auction, Side.BUY, (Allocation(won.quote_id, 1, won.dealer_id, taken.price, Quantity(40)),), Quantity(lots - 40)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from ml import leakage_prior
 from rfq.domain.errors import BadInput
 from rfq.studies import dealer_evaluation as evaluation
 from rfq.studies import leakage_evaluation, quote_evaluation
@@ -14,11 +15,12 @@ from rfq.studies.world_requests import WorldTerms
 
 @pytest.fixture(scope="module")
 def found() -> dict:
-    plan = Plan(worlds=2, small=300, usual=600, processes=2)
+    plan = Plan(worlds=2, small=150, usual=450)
     with pytest.MonkeyPatch.context() as less:
         less.setattr(evaluation, "played", _played_here)
-        less.setattr(quote_evaluation, "PROBES", 40)
-        less.setattr(leakage_evaluation, "HELD_OUT", 300)
+        less.setattr(quote_evaluation, "PROBES", 30)
+        less.setattr(leakage_evaluation, "HELD_OUT", 100)
+        less.setattr(leakage_prior, "SWEEPS", 60)
         return json.loads(evaluation.run(plan).json())
 
 
@@ -29,13 +31,13 @@ def _played_here(tables, seeds, processes):
 def test_one_object_of_figures_with_intervals_and_goals(found):
     figures, goals = found["figures"], found["goals"]
     for way in ("constant", "plain", "model", "knowing"):
-        for size in ("300", "600"):
+        for size in ("150", "450"):
             name = f"leakage_{way}_rmse_bps_{size}"
             assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"]
-    assert figures["leakage_constant_rmse_of_constant_600"] == pytest.approx(1.0, abs=1e-3)
+    assert figures["leakage_constant_rmse_of_constant_450"] == pytest.approx(1.0, abs=1e-3)
     assert {"name", "value", "bound", "met"} == set(goals[0])
     named = [goal["name"] for goal in goals]
-    assert "leakage_model_spearman_600" in named and "quotes_below_raw_trees" in named
+    assert "leakage_model_spearman_450" in named and "quotes_below_raw_trees" in named
     assert all(np.isfinite(goal["value"]) for goal in goals)
 
 
@@ -72,10 +74,6 @@ def test_the_same_seed_gives_the_same_table():
 
 
 def test_tables_come_from_processes_of_their_own():
-    """In the order of the seeds, whoever finishes first."""
-    found = evaluation.played({"twice": _twice}, range(3), processes=2)
-    assert found == {"twice": [{"x": 0.0}, {"x": 2.0}, {"x": 4.0}]}
-
-
-def _twice(seed: int) -> dict[str, float]:
-    return {"x": 2.0 * seed}
+    """In the order of the seeds, whoever finishes first; told how far it is."""
+    found = evaluation.played({"name": leakage_evaluation.shown}, [2000, 150], processes=1)  # type: ignore[dict-item]
+    assert found == {"name": ["2k", "150"]}

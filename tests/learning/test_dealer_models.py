@@ -89,7 +89,7 @@ def test_forecasts_have_the_right_signs_and_never_cross(models, history):
     names = [*sorted({a.dealer for o in history for a in o.asked}), DealerId("D99")]
     for outcome in history[-200::20]:
         made = models.forecast(outcome.facts, names, memory, [1, 2, 4, 8])
-        assert made.cost_bps.shape == (4, len(names), 5)
+        assert made.cost_bps.shape == (4, len(names), len(QUANTILES))
         assert (np.diff(made.cost_bps, axis=2) >= 0).all()
         assert (np.diff(made.response, axis=0) <= 1e-9).all()
         assert made.seen.tolist() == [True] * 12 + [False]

@@ -129,7 +129,7 @@ class BlockLife(RuleBasedStateMachine):
 
     @rule(bps=st.floats(-50, 50))
     def score(self, bps: float) -> None:
-        score = DealerScore(DealerId("a"), 0.5, (bps,) * 5, bps, 0.1, {"size": bps, "adv": 0.0})
+        score = DealerScore(DealerId("a"), 0.5, (bps,) * 7, bps, 0.1, {"size": bps, "adv": 0.0})
         self._must(ev.PanelScored(Selection((score,), (), {DealerId("a"): 0.5}, (0.0, bps), "v1", 7)))
 
     @precondition(lambda self: self._status in (RfqStatus.AWAITING_AWARD, RfqStatus.WORKING))

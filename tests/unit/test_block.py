@@ -304,7 +304,7 @@ def test_keys_of_a_mapping_do_not_depend_on_insertion() -> None:
     from rfq.domain.selection import DealerScore, Selection
 
     def scored(reasons: dict[str, float]) -> bytes:
-        score = DealerScore(DealerId("a"), 0.5, (1.0,) * 5, 0.0, 0.0, reasons)
+        score = DealerScore(DealerId("a"), 0.5, (1.0,) * 7, 0.0, 0.0, reasons)
         return ev.to_bytes(ev.PanelScored(Selection((score,), (), {}, (0.0,), "v1", 1)))
 
     assert scored({"size": 1.0, "adv": 2.0}) == scored({"adv": 2.0, "size": 1.0})

@@ -13,6 +13,7 @@ from ml.features import FEATURES
 from ml.memory import PanelMemory
 from ml.selection import Bounds, Exploration, Path, best_count, choose, greedy
 from rfq.domain.errors import BadInput
+from rfq.domain.selection import QUANTILES
 from rfq.domain.values import DealerId
 
 
@@ -39,7 +40,7 @@ def test_the_curve_is_the_cost_of_the_path_and_order_within_a_set_means_nothing(
 
 def test_one_certain_dealer_costs_what_arithmetic_says():
     flat = forecast(
-        0, 1, response=np.ones((1, 1)), fade=np.zeros(1), cost_bps=np.full((1, 1, 5), 10.0),
+        0, 1, response=np.ones((1, 1)), fade=np.zeros(1), cost_bps=np.full((1, 1, len(QUANTILES)), 10.0),
         leakage_bps=np.full((1, 1), 3.0), quoted_size=np.array([0.02]),
     )  # fmt: skip
     rest = default_rest(0.05, 150.0, 5.0)
@@ -140,7 +141,7 @@ def test_quantiles_never_cross_and_newcomers_say_so(models):
         assert list(score.quote_cost_bps) == sorted(score.quote_cost_bps)
         assert 0 < score.response_probability < 1
         assert "lookback" in score.fallback
-        assert -20 < score.quote_cost_bps[2] < 80
+        assert -20 < score.quote_cost_bps[QUANTILES.index(0.5)] < 80
         assert 1 <= len(score.reasons) <= 5 and set(score.reasons) <= set(FEATURES)
 
 

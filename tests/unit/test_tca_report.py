@@ -38,7 +38,8 @@ D = Decimal
 
 
 def score(dealer: str, cost: float) -> DealerScore:
-    return DealerScore(DealerId(dealer), 0.8, (cost - 2, cost - 1, cost, cost + 1, cost + 2), 0.4, 0.1, {"size": 1.5})
+    costs = tuple(cost + away for away in (-3, -2, -1, 0, 1, 2, 3))
+    return DealerScore(DealerId(dealer), 0.8, costs, 0.4, 0.1, {"size": 1.5})
 
 
 SELECTION = Selection(
