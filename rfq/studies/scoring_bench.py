@@ -1,7 +1,7 @@
 """How long the decision whom to ask takes: features from history, all models, the set, its reasons; on one core.
 
 Beside it, in the same run and on the same requests, the naive way: features and one call of XGBoost for each dealer and
-model, its reasons as well, then the same choice of the set. Both alternate. What a decision took is counted on the clock
+model, reasons as well, then the same choice of the set. Both alternate. What a decision took is counted on the clock
 and in time that the processor spent on it: on a machine that others use as well the two differ.
 """
 
