@@ -1,6 +1,7 @@
 """What to expect of each dealer for one request: response, quote, leakage and fade, for a whole panel at once."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -76,8 +77,9 @@ class DealerModels:
         for booster in filter(None, (response, quote, leakage_trees)):
             booster.set_param({"nthread": 1})
         varying = [FEATURES.index(name) for name in ("log_asked", "law", "law_scale")]
-        self._explained = Forest(quote, varying)
-        self._predict_quote: Predict = self._explained.inplace_predict
+        walked = Forest(quote, varying)
+        self._predict_quote: Predict = walked.inplace_predict
+        self._moved_by_trees: Predict = partial(walked.contributions, output=MEDIAN)
         self._predict_response: Predict = Forest(response, varying[:1]).inplace_predict
         self._predict_bend: Predict | None = leakage_trees and Forest(leakage_trees, varying).inplace_predict
 
@@ -90,7 +92,13 @@ class DealerModels:
         same = DealerModels(self.manifest, self._response, self._quote, self._margin, self.leakage, self._leakage_trees)
         same._predict_quote, same._predict_response = self._quote.inplace_predict, self._response.inplace_predict
         same._predict_bend = self._leakage_trees and self._leakage_trees.inplace_predict
+        same._moved_by_trees = same._contributions
         return same
+
+    def _contributions(self, x: NDArray[np.float32]) -> Array:
+        """XGBoost's own, to the median quantile."""
+        found = self._quote.predict(xgb.DMatrix(x, nthread=1), pred_contribs=True, approx_contribs=True)
+        return np.asarray(found, dtype=np.float64).reshape(len(x), len(QUANTILES), -1)[:, MEDIAN, :-1]
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "DealerModels":
@@ -168,7 +176,7 @@ class DealerModels:
     ) -> list[list[dict[str, float]]]:
         """The same for several requests at once: one matrix for each."""
         flat = np.concatenate(x)
-        moved = self._margin.contributions(flat) + self._explained.contributions(flat, MEDIAN) * scale_of(flat)[:, None]
+        moved = self._margin.contributions(flat) + self._moved_by_trees(flat) * scale_of(flat)[:, None]
         moved *= np.repeat([reference_cost_bps(f) for f in facts], [len(rows) for rows in x])[:, None]
         largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
         moved = np.take_along_axis(moved, largest, axis=1).round(3).tolist()

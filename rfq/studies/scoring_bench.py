@@ -1,8 +1,8 @@
 """How long the decision whom to ask takes: features from history, all models, the set, its reasons; on one core.
 
-Beside it, in the same run and on the same requests, the naive way: features and one prediction for each dealer and
-model, then the same choice of the set; it gives no reasons. Rounds of both alternate. What a round took is counted on
-the clock and in time that the processor spent on it: on a machine that others use as well the two differ.
+Beside it, in the same run and on the same requests, the naive way: features and one call of XGBoost for each dealer and
+model, reasons as well, then the same choice of the set. Both alternate. What a decision took is counted on the clock
+and in time that the processor spent on it: on a machine that others use as well the two differ.
 """
 
 import os
@@ -58,7 +58,7 @@ class Took(NamedTuple):
 
 
 class OneByOne:
-    """Models that are called for each dealer by itself, and give no reasons."""
+    """Models that are called for each dealer by itself: for what to expect of it, and for the reasons."""
 
     def __init__(self, models: DealerModels) -> None:
         self._models = models.by_xgboost()
@@ -80,8 +80,11 @@ class OneByOne:
             **{name: panel(name, 0) for name in ("fade", "quoted_size", "seen")},
         )
 
-    def all_reasons(self, _: Sequence[RequestFacts], x: Sequence[NDArray[np.float32]]) -> list[list[dict[str, float]]]:
-        return [[{}] * len(rows) for rows in x]
+    def all_reasons(
+        self, facts: Sequence[RequestFacts], x: Sequence[NDArray[np.float32]]
+    ) -> list[list[dict[str, float]]]:
+        one = self._models.reasons
+        return [[one(f, row[None])[0] for row in rows] for f, rows in zip(facts, x, strict=True)]
 
 
 def run(plan: Plan) -> Figures:

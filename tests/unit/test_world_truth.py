@@ -9,6 +9,7 @@ from study_world import after, asking, view_of
 from dealers.behaviour import SimulatedDealer
 from dealers.behaviour_traits import Quoting
 from ml.outcomes import Answer
+from rfq.domain.selection import QUANTILES
 from rfq.domain.values import Side
 from rfq.studies.dealer_world import DealerWorld
 from rfq.studies.desk_habit import DeskHabit
@@ -82,6 +83,6 @@ def test_who_does_not_know_inventories_is_right_on_average():
 def test_the_forecast_of_the_truth_has_the_models_shape():
     world = DealerWorld(9)
     made = Truth(world).forecast(after(world, 3), [2, 5])
-    assert made.cost_bps.shape == (2, 30, 5) and made.response.shape == made.leakage_bps.shape == (2, 30)
+    assert made.cost_bps.shape == (2, 30, len(QUANTILES)) and made.response.shape == made.leakage_bps.shape == (2, 30)
     assert (np.diff(made.cost_bps, axis=2) >= 0).all() and (made.response[0] >= made.response[1]).all()
     assert (made.quoted_size > 0).all() and ((made.fade >= 0) & (made.fade < 1)).all()
