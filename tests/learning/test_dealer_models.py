@@ -162,7 +162,7 @@ def test_files_damaged_or_missing_are_refused(models, tmp_path):
 def test_the_shipped_models_fit_this_code_and_are_small():
     shipped = DealerModels.load()
     assert shipped.manifest.schema == schema_hash()
-    assert sum(f.stat().st_size for f in (SHIPPED / KIND).iterdir()) < 1_000_000
+    assert sum(f.stat().st_size for f in (SHIPPED / KIND).iterdir()) < 1_200_000
     found = shipped.manifest.metrics
     assert found["response_brier"] < found["response_brier_constant"]
     assert found["quote_pinball_bps"] < found["quote_pinball_bps_scaled_constant"]
