@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import memory as remembered
-from ml.memory import DealerState, PanelMemory
+from ml.memory import DEPTH, DealerState, PanelMemory
 from ml.outcomes import SETTLE_S, RequestFacts
+from ml.recall import HALF_LIFE_S, LOOKBACK_S, RECENT_S
 from rfq.domain.values import DealerId
 
 REQUEST_FEATURES = (
@@ -60,7 +60,7 @@ RULES = "2"
 
 def schema_hash() -> str:
     """Names, order and the constants that give them meaning: a model fits only features of the same hash."""
-    constants = [remembered.DEPTH, remembered.LOOKBACK_S, remembered.HALF_LIFE_S, remembered.RECENT_S, SETTLE_S]
+    constants = [DEPTH, LOOKBACK_S, HALF_LIFE_S, RECENT_S, SETTLE_S]
     return hashlib.sha256(json.dumps([FEATURES, constants, RULES]).encode()).hexdigest()[:16]
 
 

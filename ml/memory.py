@@ -9,32 +9,20 @@ import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ml import quote_law
 from ml.outcomes import Answer, Outcome, RequestFacts
 from ml.quote_law import reference_cost_bps
+from ml.recall import COLUMNS, UNIT, lawful, summed
 from rfq.domain.values import DealerId
 
 DEPTH = 256
 """Outcomes kept per dealer."""
-LOOKBACK_S = 30 * 86_400.0
-"""Older outcomes count for nothing."""
-HALF_LIFE_S = 7 * 86_400.0
-RECENT_S = 23_400.0
-"""Half-life of what stands in for hidden inventory: recent trades and unusually keen or dear quotes."""
 EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 Array = NDArray[np.float64]
-
-(_ASKED, _MARKED, _SECTOR, _ANSWERED, _PACE, _COST, _SIZE, _LIFTED, _WON, _SIGN, _LOST, _MOVE, _GIVEN, _REACH) = range(
-    14
-)
-_UNIT, _BOTH, _LAW = 14, 15, 16
-"""Of quotes; 0 in all other rows."""
-_COLUMNS = _LAW + len(quote_law.TERMS)
 
 
 def seconds(at: dt.datetime) -> float:
@@ -137,7 +125,7 @@ class PanelMemory:
                 move,
                 facts.sign * taken,
                 self._reached(slot, size, facts.size),
-                *(np.zeros(_COLUMNS - _UNIT) if math.isnan(cost) else law),
+                *(np.zeros(COLUMNS - UNIT) if math.isnan(cost) else law),
             )
             self._next[slot] += 1
 
@@ -146,9 +134,10 @@ class PanelMemory:
         slots = np.array([self._dealer.get(d, -1) for d in dealers], dtype=np.int64)
         found = np.empty((15, len(dealers)))
         now, sector = seconds(facts.at), float(self._sector.get(facts.sector, -1))
-        _summed(self._rows, slots, now, settle_s, sector, float(facts.sign), found)
+        summed(self._rows, slots, now, settle_s, sector, float(facts.sign), found)
         asked, rate, sector_rate, pace, cost, sector_cost, axe, flow, won, fades, size, move, idle, reach, seen = found
-        law, spread, keen = self._lawful(slots, facts, now, settle_s, sector)
+        slopes, off = np.empty((len(dealers), len(quote_law.TERMS))), np.empty((3, len(dealers)))
+        lawful(self._rows, slots, now, settle_s, sector, slopes, off)
         unit = facts.volatility_bps / reference_cost_bps(facts)
         return DealerState(
             asked=asked,
@@ -157,39 +146,20 @@ class PanelMemory:
             pace=pace,
             cost=cost,
             sector_cost=sector_cost,
-            cost_spread=spread,
+            cost_spread=off[1],
             axe=axe,
             flow=flow,
             win_rate=won,
             fade_rate=fades,
             quoted_size=size,
-            law=law,
-            keen=keen,
+            law=quote_law.Laws(slopes, off[0]),
+            keen=facts.sign * unit * off[2],
             given=unit * flow / size,
             lost_move=move,
             idle_days=idle,
             reach=reach,
             seen=seen > 0,
         )
-
-    def _lawful(
-        self, slots: NDArray[np.int64], facts: RequestFacts, now: float, settle_s: float, sector: float
-    ) -> tuple[quote_law.Laws, Array, Array]:
-        """Each dealer's law, how far its quotes stray from it, and how much keener than it the dealer is now."""
-        rows = self._rows[slots]
-        asked_at, relative = rows[:, :, _ASKED], rows[:, :, _COST]
-        priced = (asked_at + settle_s <= now) & (asked_at >= now - LOOKBACK_S) & (slots >= 0)[:, None]
-        priced &= ~np.isnan(relative)
-        age = np.where(priced, now - asked_at, np.inf)
-        weight, here = np.exp2(-age / HALF_LIFE_S), rows[:, :, _SECTOR] == sector
-        both, per = rows[:, :, _BOTH], rows[:, :, _UNIT]
-        law, strange = quote_law.fit(rows[:, :, _LAW:], both, np.where(priced, relative, 0.0), weight, here & priced)
-        off = np.abs(strange) / np.maximum(both, 1e-6)
-        spread = (_dot(weight, off) + 8 * quote_law.USUAL_OFF) / (weight.sum(1) + 8)
-        unit = facts.volatility_bps / reference_cost_bps(facts)
-        near = np.exp2(-age / RECENT_S) * here * (per / np.maximum(quote_law.NOISE * both, 1e-3)) ** 2
-        tilt = np.nan_to_num(rows[:, :, _SIGN]) * strange / np.maximum(per, 1e-6)
-        return law, spread, facts.sign * unit * _dot(near, tilt) / (near.sum(1) + 1.0 / quote_law.AXE_VARIANCE)
 
     def _reached(self, slot: int, quoted: float, wanted: float) -> float:
         """Logarithm of what a quote says of the dealer's reach; a whole request's, of what was thought before."""
@@ -217,90 +187,6 @@ def _finite(value: float | None) -> float:
 
 
 def _blank(dealers: int) -> Array:
-    rows = np.full((dealers, DEPTH, _COLUMNS), np.nan)
-    rows[:, :, _UNIT:] = 0.0
+    rows = np.full((dealers, DEPTH, COLUMNS), np.nan)
+    rows[:, :, UNIT:] = 0.0
     return rows
-
-
-def _dot(weights: Array, values: Array) -> Array:
-    return np.einsum("dk,dk->d", weights, values)
-
-
-@numba.njit(
-    "void(float64[:, :, ::1], int64[::1], float64, float64, float64, float64, float64[:, ::1])",
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-)
-def _summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  # pragma: no cover
-    """What `PanelMemory.state` counts and averages, in its order, [15, dealers], in one pass over all of it."""
-    for d in range(len(slots)):
-        count = here = answered = answered_here = 0.0
-        reach = reach_here = sizes_here = 0.0
-        paces = pace = sizes = size = moves = move = 0.0
-        costs = cost = costs_here = cost_here = 0.0
-        recent = turned = turned_cost = flow = won = 0.0
-        lifts = fades = 0.0
-        youngest = np.inf
-        for k in range(rows.shape[1] if slots[d] >= 0 else 0):
-            row = rows[slots[d], k]
-            if not (row[_ASKED] + settle_s <= now and row[_ASKED] >= now - LOOKBACK_S):
-                continue
-            age = now - row[_ASKED]
-            youngest = min(youngest, age)
-            weight = 2.0 ** (-age / HALF_LIFE_S)
-            is_here = row[_SECTOR] == sector
-            count += weight
-            answered += weight * row[_ANSWERED]
-            won += weight * row[_WON]
-            lifts += row[_LIFTED]
-            fades += row[_LIFTED] - row[_WON]
-            if not np.isnan(row[_PACE]):
-                paces += weight
-                pace += weight * row[_PACE]
-            if not np.isnan(row[_SIZE]):
-                sizes += weight
-                size += weight * row[_SIZE]
-                reach += weight * row[_REACH]
-                if is_here:
-                    sizes_here += weight
-                    reach_here += weight * row[_REACH]
-            if row[_LOST] == 1.0 and not np.isnan(row[_MOVE]) and row[_MARKED] <= now:
-                moves += weight
-                move += weight * row[_MOVE]
-            lately = 0.0
-            if is_here:
-                here += weight
-                answered_here += weight * row[_ANSWERED]
-                lately = 2.0 ** (-age / RECENT_S)
-                if not np.isnan(row[_GIVEN]):
-                    flow += lately * row[_GIVEN]
-            if not np.isnan(row[_COST]):
-                costs += weight
-                cost += weight * row[_COST]
-                if is_here:
-                    costs_here += weight
-                    cost_here += weight * row[_COST]
-                    recent += lately
-                    turned += lately * row[_SIGN]
-                    turned_cost += lately * row[_SIGN] * row[_COST]
-        rate = (answered + 8.0 * 0.7) / (count + 8.0)
-        mean = (cost + 5.0) / (costs + 5.0)
-        mean_here = (cost_here + 4.0 * mean) / (costs_here + 4.0)
-        out[0, d] = count
-        out[1, d] = rate
-        out[2, d] = (answered_here + 4.0 * rate) / (here + 4.0)
-        out[3, d] = (pace + 3.0 * 0.4) / (paces + 3.0)
-        out[4, d] = mean
-        out[5, d] = mean_here
-        out[6, d] = sign * (turned_cost - mean_here * turned) / (recent + 2.0)
-        out[7, d] = sign * flow
-        out[8, d] = (won + 8.0 * 0.2) / (count + 8.0)
-        # Laplace with a prior of 5% worth twenty lifts; not decayed, so that a fader cannot wait it out.
-        out[9, d] = (fades + 1.0) / (lifts + 20.0)
-        out[10, d] = math.exp((size + 3.0 * math.log(0.03)) / (sizes + 3.0))
-        out[11, d] = move / (moves + 40.0)
-        out[12, d] = min(30.0, youngest / 86_400.0)
-        overall = (reach + 3.0 * math.log(0.03)) / (sizes + 3.0)
-        out[13, d] = math.exp((reach_here + 4.0 * overall) / (sizes_here + 4.0))
-        out[14, d] = 1.0 if count > 0.0 else 0.0

@@ -10,9 +10,10 @@ import structlog
 import xgboost as xgb
 
 from ml.choosing import Chooser, prior_selection
-from ml.memory import LOOKBACK_S, PanelMemory
+from ml.memory import PanelMemory
 from ml.model_process import ModelProcess
 from ml.outcomes import SETTLE_S, auctions
+from ml.recall import LOOKBACK_S
 from rfq.domain.errors import OurFault, StoreUnavailable
 from rfq.domain.selection import Selection
 from rfq.domain.values import Instrument, RequestId, Symbol

@@ -65,17 +65,3 @@ def terms(facts: RequestFacts, lots: Array | float, asked: int) -> list[Array]:
 def scale(x: Array) -> Array:
     """Spread and risk together."""
     return x[..., 0] + RISK * x[..., 1]
-
-
-def fit(x: Array, both: Array, cost: Array, weight: Array, here: NDArray[np.bool_]) -> tuple[Laws, Array]:
-    """Each dealer's law from its quotes x (D, K, T), their spread and risk (D, K) and relative costs (D, K); and what
-    it leaves of each quote. Rows of weight 0 are no quotes."""
-    heavy = weight / np.maximum(NOISE * both, 1e-3) ** 2
-    away = cost - x @ CENTRE
-    turned = (x * heavy[:, :, None]).transpose(0, 2, 1)
-    gram = turned @ x + np.diag(SPREAD**-2.0)
-    moved = np.linalg.solve(gram, turned @ away[:, :, None])[:, :, 0]
-    left = away - (x @ moved[:, :, None])[:, :, 0]
-    size = both * here
-    level = (heavy * size * left).sum(1) / ((heavy * size * size).sum(1) + SECTOR_SPREAD**-2.0)
-    return Laws(np.asarray(CENTRE + moved, dtype=np.float64), level), left - size * level[:, None]

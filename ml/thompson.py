@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ml.dealer_models import DealerModels, Forecast
 from ml.expected_cost import BlockTerms, ExpectedCost
 from ml.features import FEATURES
-from ml.memory import reference_cost_bps
 from ml.outcomes import RequestFacts
+from ml.quote_law import reference_cost_bps
 from ml.selection import Bounds, Path, best_count, greedy
 from rfq.domain.errors import BadInput
 
