@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ml import quote_law
 from ml.outcomes import Answer, Outcome, RequestFacts
 from ml.quote_law import reference_cost_bps
-from ml.recall import COLUMNS, UNIT, lawful, summed
+from ml.recall import COLUMNS, DECLARED, OFF, UNIT, lawful, summed
 from rfq.domain.values import DealerId
 
 DEPTH = 256
@@ -137,7 +137,7 @@ class PanelMemory:
         summed(self._rows, slots, now, settle_s, sector, float(facts.sign), found)
         asked, rate, sector_rate, pace, cost, sector_cost, axe, flow, won, fades, size, move, idle, reach, seen = found
         slopes, off = np.empty((len(dealers), len(quote_law.TERMS))), np.empty((3, len(dealers)))
-        lawful(self._rows, slots, now, settle_s, sector, slopes, off)
+        lawful(self._rows, slots, now, settle_s, sector, DECLARED, OFF, slopes, off)
         unit = facts.volatility_bps / reference_cost_bps(facts)
         return DealerState(
             asked=asked,

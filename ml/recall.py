@@ -19,9 +19,9 @@ UNIT, BOTH, LAW = 14, 15, 16
 """Of quotes; 0 in all other rows."""
 COLUMNS = LAW + len(quote_law.TERMS)
 """Of one outcome, see `PanelMemory.push`."""
-CENTRE, PRECISION = quote_law.CENTRE, quote_law.SPREAD**-2.0
-SECTOR_PRECISION, AXE_PRECISION = quote_law.SECTOR_SPREAD**-2.0, 1.0 / quote_law.AXE_VARIANCE
-NOISE, USUAL_OFF = quote_law.NOISE, quote_law.USUAL_OFF
+DECLARED = np.stack([quote_law.CENTRE, quote_law.SPREAD**-2.0])
+OFF = np.array([quote_law.NOISE, quote_law.USUAL_OFF, quote_law.SECTOR_SPREAD**-2.0, 1.0 / quote_law.AXE_VARIANCE])
+"""Handed to `lawful` rather than compiled into it: compiled code is kept as long as this file does not change."""
 
 
 @numba.njit(
@@ -105,23 +105,26 @@ def summed(rows, slots, now, settle_s, sector, sign, out):  # pyright: ignore  #
 
 
 @numba.njit(
-    "void(float64[:, :, ::1], int64[::1], float64, float64, float64, float64[:, ::1], float64[:, ::1])",
+    "void(float64[:, :, ::1], int64[::1], float64, float64, float64, float64[:, ::1], float64[::1], float64[:, ::1],"
+    "float64[:, ::1])",
     cache=True,
     nogil=True,
     error_model="numpy",
 )
-def lawful(rows, slots, now, settle_s, sector, slopes, out):  # pyright: ignore  # pragma: no cover
+def lawful(rows, slots, now, settle_s, sector, declared, usual, slopes, out):  # pyright: ignore  # pragma: no cover
     """Each dealer's law by ridge about declared coefficients, see `quote_law`: `slopes` [dealers, terms]; `out` [3,
     dealers]: its level in the sector, how far its quotes stray from the law over their spread and risk, and how much
     dearer recent ones in the sector were, turned to the side they were for, in daily volatilities."""
-    terms = len(CENTRE)
+    centre, precision = declared[0], declared[1]
+    noise, usual_off, sector_precision, axe_precision = usual[0], usual[1], usual[2], usual[3]
+    terms = len(centre)
     weight, strange = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     gram, pull = np.zeros((terms, terms)), np.zeros(terms)
     for d in range(len(slots)):
         gram[:] = 0.0
         pull[:] = 0.0
         for i in range(terms):
-            gram[i, i] = PRECISION[i]
+            gram[i, i] = precision[i]
         for k in range(rows.shape[1]):
             weight[k] = 0.0
             if slots[d] < 0:
@@ -130,24 +133,24 @@ def lawful(rows, slots, now, settle_s, sector, slopes, out):  # pyright: ignore 
             if not (row[ASKED] + settle_s <= now and row[ASKED] >= now - LOOKBACK_S) or np.isnan(row[COST]):
                 continue
             weight[k] = 2.0 ** (-(now - row[ASKED]) / HALF_LIFE_S)
-            heavy = weight[k] / max(NOISE * row[BOTH], 1e-3) ** 2
+            heavy = weight[k] / max(noise * row[BOTH], 1e-3) ** 2
             away = row[COST]
             for i in range(terms):
-                away -= row[LAW + i] * CENTRE[i]
+                away -= row[LAW + i] * centre[i]
             strange[k] = away
             for i in range(terms):
                 pull[i] += heavy * away * row[LAW + i]
                 for j in range(terms):
                     gram[i, j] += heavy * row[LAW + i] * row[LAW + j]
         moved = np.linalg.solve(gram, pull)
-        above, below = 0.0, SECTOR_PRECISION
+        above, below = 0.0, sector_precision
         for k in range(rows.shape[1]):
             if weight[k] > 0.0:
                 row = rows[slots[d], k]
                 for i in range(terms):
                     strange[k] -= row[LAW + i] * moved[i]
                 if row[SECTOR] == sector:
-                    heavy = weight[k] / max(NOISE * row[BOTH], 1e-3) ** 2
+                    heavy = weight[k] / max(noise * row[BOTH], 1e-3) ** 2
                     above += heavy * row[BOTH] * strange[k]
                     below += heavy * row[BOTH] * row[BOTH]
         level = above / below
@@ -161,11 +164,11 @@ def lawful(rows, slots, now, settle_s, sector, slopes, out):  # pyright: ignore 
                 count += weight[k]
                 if here and not np.isnan(row[SIGN]):
                     lately = 2.0 ** (-(now - row[ASKED]) / RECENT_S)
-                    lately *= (row[UNIT] / max(NOISE * row[BOTH], 1e-3)) ** 2
+                    lately *= (row[UNIT] / max(noise * row[BOTH], 1e-3)) ** 2
                     near += lately
                     tilt += lately * row[SIGN] * left / max(row[UNIT], 1e-6)
         for i in range(terms):
-            slopes[d, i] = CENTRE[i] + moved[i]
+            slopes[d, i] = centre[i] + moved[i]
         out[0, d] = level
-        out[1, d] = (off + 8.0 * USUAL_OFF) / (count + 8.0)
-        out[2, d] = tilt / (near + AXE_PRECISION)
+        out[1, d] = (off + 8.0 * usual_off) / (count + 8.0)
+        out[2, d] = tilt / (near + axe_precision)

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from rfq.domain.errors import BadInput
+from rfq.studies import page
 from rfq.studies.figures import shown
 from rfq.studies.realism import LARGEST_RATIO, Comparison, measure_of
 
@@ -67,20 +67,10 @@ def write_page(path: Path, comparisons: Sequence[Comparison], impact: Impact | N
     canvas = FigureCanvasAgg(figure)
     for place, draw in enumerate(panels):
         axes = figure.add_subplot(rows, COLUMNS, place + 1)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8, color="#888888")
-        axes.grid(True, color="#eeeeee", linewidth=0.8)
-        axes.set_axisbelow(True)
+        page.plain(axes, 8)
         draw(axes)
     _head(figure, comparisons, title)
-    half = path.with_name(f"{path.name}.part")
-    try:
-        with half.open("wb") as file:
-            canvas.print_png(file)
-        half.replace(path)
-    except OSError as reason:
-        half.unlink(missing_ok=True)
-        raise BadInput("page", str(path), f"must be writable: {reason}") from None
+    page.write(canvas, path)
 
 
 def _head(figure: Figure, comparisons: Sequence[Comparison], title: str) -> None:

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from rfq.domain.errors import BadInput
+from rfq.studies import page
 from rfq.studies.figures import Figures, shown
 from rfq.studies.win_reliability import Floats, Reliability
 
@@ -27,23 +27,13 @@ def write_page(path: Path, bins: Reliability, happened: Floats, found: Floats, f
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=9, color="#888888")
-        axes.grid(True, color="#eeeeee", linewidth=0.8)
-        axes.set_axisbelow(True)
+        page.plain(axes, 9)
     _draw_reliability(left, bins)
     _draw_probabilities(right, happened, found)
     said = ", ".join(f"{name} {shown(figures.figures[name])}" for name in HEAD if name in figures.figures)
     figure.text(0.012, 0.955, figures.title, fontsize=15, fontweight="bold", color=SAID, va="center")
     figure.text(0.012, 0.905, f"{said}, {len(happened):,} RFQs", fontsize=11, color="#555555", va="center")
-    half = path.with_name(f"{path.name}.part")
-    try:
-        with half.open("wb") as file:
-            canvas.print_png(file)
-        half.replace(path)
-    except OSError as reason:
-        half.unlink(missing_ok=True)
-        raise BadInput("page", str(path), f"must be writable: {reason}") from None
+    page.write(canvas, path)
 
 
 def _draw_reliability(axes: Axes, bins: Reliability) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from choosing import NOON, PANEL, QDI, request
 
 from ml import predictor as predictor_module
 from ml.choosing import Chooser
@@ -15,34 +16,15 @@ from ml.features import FEATURES, features
 from ml.memory import PanelMemory
 from ml.outcomes import auctions, facts_of
 from ml.predictor import PanelPredictor
-from ml.residual_cost import SquareRootResidual
 from rfq.domain.errors import StoreUnavailable
-from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, RfqTerms
-from rfq.domain.values import DealerId, Price, Quantity, RequestId, RfqId, Side, Symbol
-from rfq.instruments import directory
-from rfq.ports import DealerOutcome, MarketView, ResidualRequest, SelectionRequest
-
-NOON = dt.datetime(2026, 3, 2, 17, 0, tzinfo=dt.UTC)
-QDI = directory()[Symbol("QDI")].instrument
-PANEL = tuple(DealerId(f"D{i:02d}") for i in range(1, 13))
+from rfq.domain.rfq import RequestSide
+from rfq.domain.values import DealerId, Price, Quantity, RequestId, RfqId, Side
+from rfq.ports import DealerOutcome
 
 
 @pytest.fixture(scope="module")
 def models() -> DealerModels:
     return DealerModels.load()
-
-
-def request(panel=PANEL, quantity: int = 100_000, seed: int = 1, side: str = "buy", **terms) -> SelectionRequest:
-    intent = Side.BUY if side == "two_way" else None
-    made = RfqTerms(
-        legs=(Leg(QDI.symbol, RequestSide(side), Quantity(quantity), intent=intent),),
-        **({"residual": ResidualTerms(horizon_s=10_800.0)} | terms),
-    )
-    market = MarketView(QDI.symbol, Price(19_995), Price(20_005), Quantity(1), Quantity(1), None, Quantity(0), NOON)
-    curve = None
-    if made.residual is not None:
-        curve = SquareRootResidual().curve(ResidualRequest(QDI, Side.BUY, Quantity(quantity), market, made))
-    return SelectionRequest(made, QDI, market, NOON, tuple(panel), curve, seed)
 
 
 class Rows:
