@@ -60,11 +60,11 @@ def intend(rule: Rule, execution: Execution, seen: View, usual_spread: float) ->
     filled = lots - seen.left
     pressure = side * (seen.bid_lots - seen.ask_lots) / (seen.bid_lots + seen.ask_lots).clamp(min=1.0)
     adverse = side * (seen.mid - execution.arrival) / execution.arrival_spread.mean()
-    hurry = rule.speed * (adverse > rule.panic)
+    hurry = rule.speed * (adverse > rule.panic).double()
     due = lots * (hurry + share_done(rule, later)).clamp(max=1.0)
     grace = lots * min(rule.grace, 2 * rule.grace * (1 - later))
     cross = (due - grace - filled).clamp(min=0)
-    cross = torch.maximum(cross, (pressure >= rule.alarm) * rule.rush * lots)
+    cross = torch.maximum(cross, (pressure >= rule.alarm).double() * rule.rush * lots)
     spread = seen.ask - seen.bid
     if now < rule.late:
         waits = (pressure <= rule.patience) | (spread > rule.wide * usual_spread)
