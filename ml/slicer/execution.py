@@ -1,4 +1,4 @@
-"""The residual of many blocks worked at once, each in a market of its own: what a policy intends becomes orders.
+"""The residuals of many blocks worked at once, each in a market of its own: what a policy intends becomes orders.
 
 Six slots a market: two for what rests in the lit book at one price (what is added later does not get the place of what
 was there), one for each of three pools, one for what crosses. Lots are never promised twice: what crosses comes first,
@@ -7,64 +7,28 @@ then what rests, then the pools.
 
 from collections.abc import Sequence
 from copy import copy
-from typing import NamedTuple
 
 import torch
 
-from lit_router.market.batch.market import STEP_S, BatchedMarket, Character
+from lit_router.market.batch.market import STEP_S, BatchedMarket
 from lit_router.market.batch.orders import best_prices
+from lit_router.market.batch.pools import POOLS as POOL_CHARACTERS
+from lit_router.market.batch.pools import PoolCharacter
 from lit_router.market.batch.regimes import REGIMES
 from lit_router.market.parameters import BookParameters
-from ml.slicer.episodes import EpisodeLaw, Episodes, drawn
+from lit_router.venues.dark import DARK_FEES
+from lit_router.venues.lit import LIT_FEES
+from ml.slicer.episodes import EpisodeLaw, Episodes, characters, day_share, drawn, usual_spread
+from ml.slicer.situation import POOLS, Intent, Moment, Residual, View
 
 RESTING, ADDED, FIRST_POOL, CROSSING = 0, 1, 2, 5
 SLOTS = 6
-POOLS = 3
-MAKE_BPS, TAKE_BPS, DARK_BPS = -0.20, 0.30, 0.10
-"""Fees of the venues, see `lit_router.venues`."""
-SWEEPS, SWEEP_S = 120, 1.0
-"""What is left at the horizon is sent to the market every SWEEP_S, at most so often."""
+FEES_BPS = (LIT_FEES.make_bps,) * 2 + (DARK_FEES.make_bps,) * POOLS + (LIT_FEES.take_bps,)
+"""By slot."""
+SWEEPS_S = (1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""What is left at the horizon is sent to the market again after so many seconds each: a halt of five minutes ends."""
 REENTER = 1.25
 """A dark order is sent anew when this many times its size is wanted."""
-
-
-class Intent(NamedTuple):
-    """What a policy wants from now on, int64 [B] unless said otherwise."""
-
-    cross: torch.Tensor
-    """Lots to take at once."""
-    rest: torch.Tensor
-    """Lots to have resting in the lit book."""
-    price: torch.Tensor
-    """At this price."""
-    dark: torch.Tensor
-    """[B, POOLS]: lots to have in each pool."""
-
-
-class View(NamedTuple):
-    """What a slicer sees of its market at a decision, and of its own order; float64 [B] unless said otherwise."""
-
-    bid: torch.Tensor
-    ask: torch.Tensor
-    """Best displayed prices; where a side is empty, the last that was seen, a grid step beyond the other."""
-    bid_lots: torch.Tensor
-    ask_lots: torch.Tensor
-    volume: torch.Tensor
-    """Lots traded in the lit book since the order began."""
-    left: torch.Tensor
-    """Lots of ours not filled."""
-    resting: torch.Tensor
-    """Lots of ours in the lit book."""
-    resting_price: torch.Tensor
-    """0 where nothing rests."""
-    dark_filled: torch.Tensor
-    """[B, POOLS]: lots of ours filled in each pool."""
-    dark_resting: torch.Tensor
-    """[B, POOLS]."""
-
-    @property
-    def mid(self) -> torch.Tensor:
-        return (self.bid + self.ask) / 2
 
 
 class Execution:
@@ -77,38 +41,75 @@ class Execution:
         law: EpisodeLaw | None = None,
         *,
         regimes: Sequence[int] | None = None,
-        characters: Sequence[Character] | Character | None = None,
+        impact: float = 1.0,
+        pools: tuple[PoolCharacter, ...] = POOL_CHARACTERS,
         device: str | torch.device = "cpu",
         threads: int = 1,
     ) -> None:
         """One episode a seed; markets of equal seeds see the same anonymous flow, whatever is done in them. `regimes`
-        is the regime that each episode begins in."""
+        is the regime that each episode begins in; `impact` multiplies what participants do to the price."""
         self.law = law or EpisodeLaw()
+        episodes = drawn(self.law, seeds, regimes)
         self.market = BatchedMarket(
-            parameters, seeds, orders=SLOTS, characters=characters, device=device, threads=threads
+            parameters,
+            seeds,
+            orders=SLOTS,
+            characters=characters(parameters, episodes, impact),
+            pool_characters=pools,
+            device=device,
+            threads=threads,
         )
-        s = self.market.state
         self.steps_a_decision = round(self.law.horizon_s / self.law.decisions / STEP_S)
-        self.episodes: Episodes = drawn(self.law, seeds, s.day_lots, regimes)
-        self.side, self.lots = self.episodes.side, self.episodes.lots
         self.market.advance(round(self.law.warm_up_s / STEP_S))
-        self._begin_regimes()
         self.decision = 0
-        count = self.market.markets
-        self._booked = torch.zeros(count, SLOTS, 2, dtype=torch.int64, device=self.market.device)
-        self.filled = torch.zeros(count, dtype=torch.int64, device=self.market.device)
-        self.by_slot = torch.zeros(count, SLOTS, dtype=torch.int64, device=self.market.device)
-        self._cash = torch.zeros(count, dtype=torch.float64, device=self.market.device)
-        self._fees = torch.zeros(count, dtype=torch.float64, device=self.market.device)
-        bid, ask = best_prices(s)
+        self._account()
+        self._begin(parameters, episodes)
+
+    def _account(self) -> None:
+        count, device, s = self.market.markets, self.market.device, self.market.state
+        self._booked = torch.zeros(count, SLOTS, 2, dtype=torch.int64, device=device)
+        self.filled = torch.zeros(count, dtype=torch.int64, device=device)
+        self.by_slot = torch.zeros(count, SLOTS, dtype=torch.int64, device=device)
+        self._cash = torch.zeros(count, dtype=torch.float64, device=device)
+        self._fees = torch.zeros(count, dtype=torch.float64, device=device)
+        self._fee_share = torch.tensor(FEES_BPS, dtype=torch.float64, device=device) * 1e-4
         first = s.first_bid.double()
-        self._bid = torch.where(bid >= 0, bid.double(), first)
-        self._ask = torch.where(ask >= 0, ask.double(), first + s.grid)
-        self.arrival = (self._bid + self._ask) / 2
-        self.arrival_spread = self._ask - self._bid
+        self._bid, self._ask = first, first + s.grid
+        self._look()
         self._volume = s.volume.clone()
-        s.pending[:, 0] = self.episodes.ahead_lots.to(torch.int32)
-        s.pace_lots[:, 0] = self.episodes.ahead_lots.abs().double() * STEP_S / self.law.ahead_s
+
+    def _begin(self, parameters: BookParameters, drawn: Episodes) -> None:
+        s, law, device = self.market.state, self.law, self.market.device
+        episodes = Episodes(*(value.to(device) for value in drawn))
+        begins_s = drawn.opened_s.numpy() + law.warm_up_s
+        edges = [begins_s + law.horizon_s * k / law.decisions for k in range(law.decisions + 1)]
+        come = torch.as_tensor(
+            [day_share(parameters, begins_s, edge).tolist() for edge in edges], dtype=torch.float64, device=device
+        )
+        self._curve = come / come[-1]
+        volume = s.day_lots * come[-1]
+        lots = (episodes.participation * volume).clamp(min=1).round()
+        spread = usual_spread(parameters)
+        grid = s.grid.double()
+        full = torch.ones_like(lots)
+        self.lots, self.side = lots.long(), episodes.side.long()
+        self.regime = episodes.regime
+        self.residual = Residual(
+            side=self.side.double(),
+            lots=lots,
+            arrival=(self._bid + self._ask) / 2,
+            horizon_s=full * law.horizon_s,
+            risk=episodes.risk.double(),
+            spread=full * spread,
+            notch=notch(full * spread, grid),
+            volume_s=volume / law.horizon_s,
+            event_lots=s.mean_lots.double(),
+            pools=episodes.pools,
+        )
+        ahead = (self.side * lots * episodes.ahead).round()
+        s.pending[:, 0] = ahead.to(torch.int32)
+        s.pace_lots[:, 0] = ahead.abs() * STEP_S / law.ahead_s
+        self._begin_regimes()
 
     @property
     def left(self) -> torch.Tensor:
@@ -119,27 +120,27 @@ class Execution:
     def over(self) -> bool:
         return self.decision >= self.law.decisions
 
-    @property
-    def elapsed(self) -> float:
-        """Share of the horizon that has passed."""
-        return self.decision / self.law.decisions
+    def moment(self) -> Moment:
+        """The present decision's."""
+        full, at, count = torch.ones_like(self.residual.lots), self.decision, self.law.decisions
+        return Moment(full * (at / count), full * ((at + 1) / count), self._curve[at + 1])
 
     def view(self) -> View:
         """What is seen now."""
         s = self.market.state
         self._look()
         pools = slice(FIRST_POOL, FIRST_POOL + POOLS)
-        prices = torch.where(s.side[:, :FIRST_POOL] != 0, s.price[:, :FIRST_POOL], 0).amax(1)
+        standing = s.side[:, :FIRST_POOL] != 0
         bids, asks = self._depth()
         return View(
-            self._bid.clone(),
-            self._ask.clone(),
+            self._bid,
+            self._ask,
             bids,
             asks,
             (s.volume - self._volume).double(),
             self.left.double(),
-            (self._leaves(RESTING) + self._leaves(ADDED)).double(),
-            prices.double(),
+            (s.leaves[:, :FIRST_POOL] * standing).sum(1).double(),
+            (s.price[:, :FIRST_POOL] * standing).amax(1).double(),
             self.by_slot[:, pools].double(),
             (s.leaves[:, pools] * (s.side[:, pools] != 0)).double(),
         )
@@ -158,10 +159,10 @@ class Execution:
         """Cost of what was filled so far and of what is left at the present mid, fees included, float64 [B]: in price
         units a lot of the whole residual (Perold 1988)."""
         self._look()
-        mid = (self._bid + self._ask) / 2
-        done = self.side * (self._cash - self.filled * self.arrival)
-        still = self.side * (mid - self.arrival) * self.left
-        return (done + still + self._fees) / self.lots
+        r = self.residual
+        done = r.side * (self._cash - self.filled * r.arrival)
+        still = r.side * ((self._bid + self._ask) / 2 - r.arrival) * self.left
+        return (done + still + self._fees) / r.lots
 
     def copy(self) -> "Execution":
         """An independent twin in the present state, on a processor: what is done to one is not done to the other."""
@@ -179,7 +180,8 @@ class Execution:
         rest = torch.minimum(intent.rest, left - cross).clamp(min=0)
         room, wanted = left - cross - rest, []
         for pool in range(POOLS):
-            wanted.append(torch.minimum(intent.dark[:, pool], room).clamp(min=0))
+            asked = intent.dark[:, pool] * self.residual.pools[:, pool]
+            wanted.append(torch.minimum(asked, room).clamp(min=0))
             room = room - wanted[pool]
             # What gets smaller comes first, so that nothing is promised twice.
             self._trim(FIRST_POOL + pool, wanted[pool])
@@ -188,6 +190,7 @@ class Execution:
         far = torch.where(self.side > 0, self._ask, self._bid).long()
         for pool in range(POOLS):
             self._wait(FIRST_POOL + pool, wanted[pool], far)
+        self._book()
 
     def _trim(self, slot: int, keep: torch.Tensor) -> None:
         """Makes an order no larger than `keep`; it keeps its place. With nothing kept it is cancelled."""
@@ -205,8 +208,9 @@ class Execution:
         self.market.cancel(ADDED, ~(stays & (s.price[:, ADDED] == price)))
         self._trim(ADDED, rest - kept)
         more = rest - kept - self._leaves(ADDED)
-        self._enter(RESTING, self.side * ((more > 0) & ~stays), more, price, rests=1)
-        self._enter(ADDED, self.side * ((more > 0) & stays & (s.side[:, ADDED] == 0)), more, price, rests=1)
+        first, second = (more > 0) & ~stays, (more > 0) & stays & (s.side[:, ADDED] == 0)
+        self._enter(RESTING, self.side * first, more, price, rests=1)
+        self._enter(ADDED, self.side * second, more, price, rests=1)
 
     def _leaves(self, slot: int) -> torch.Tensor:
         s = self.market.state
@@ -230,36 +234,37 @@ class Execution:
         venue: int = 0,
         rests: int = 0,
     ) -> None:
-        self._book()
+        """One order a market where there is a side; what an order before it in the slot did is in the accounts."""
+        self._book(slot)
+        # The slot counts from nothing again.
         self._booked[:, slot] = torch.where((side != 0)[:, None], 0, self._booked[:, slot])
-        ticket = self.market.ticket(side, lots.clamp(min=1), price, venue=venue, rests=rests)
-        self.market.enter(slot, ticket)
-        self._book()
+        self.market.enter(slot, self.market.ticket(side, lots.clamp(min=1), price, venue=venue, rests=rests))
 
     def _finish(self) -> None:
         for slot in range(SLOTS):
             self.market.cancel(slot, self.side != 0)
-        for _ in range(SWEEPS):
+        for seconds in SWEEPS_S:
             left = self.left
-            if not bool((left > 0).any()):
+            # Elsewhere than on a processor nothing is read back: all sweeps are played.
+            if self.market.device.type == "cpu" and not bool((left > 0).any()):
                 break
             self._enter(CROSSING, self.side * (left > 0), left)
-            self.market.advance(round(SWEEP_S / STEP_S))
+            self.market.advance(round(seconds / STEP_S))
+            self._book()
 
     # --- accounts --------------------------------------------------------------------------------------------------
 
-    def _book(self) -> None:
-        """Takes what was executed since the last time into the accounts."""
-        s = self.market.state
-        now = torch.stack([s.filled.long(), s.paid], 2)
-        got = now - self._booked
-        self._booked = now
+    def _book(self, slot: int | None = None) -> None:
+        """Takes what was executed since the last time into the accounts, of one slot or of all."""
+        s, of = self.market.state, slice(None) if slot is None else slice(slot, slot + 1)
+        now = torch.stack([s.filled[:, of].long(), s.paid[:, of]], 2)
+        got = now - self._booked[:, of]
+        self._booked[:, of] = now
         lots, paid = got[:, :, 0], got[:, :, 1].double() / 2
-        self.by_slot += lots
+        self.by_slot[:, of] += lots
         self.filled += lots.sum(1)
         self._cash += paid.sum(1)
-        bps = torch.tensor([MAKE_BPS] * FIRST_POOL + [DARK_BPS] * POOLS + [TAKE_BPS], dtype=torch.float64)
-        self._fees += (paid * bps.to(paid.device) * 1e-4).sum(1)
+        self._fees += paid @ self._fee_share[of]
 
     def _look(self) -> None:
         """Remembers the best prices where both are there."""
@@ -280,11 +285,15 @@ class Execution:
 
     def _begin_regimes(self) -> None:
         """Each market enters its episode's regime as it would by itself; see `regimes`."""
-        s, device = self.market.state, self.market.device
-        regime = self.episodes.regime
+        s, rules, device = self.market.state, self.market.rules, self.market.device
         way = torch.where((s.key >> 7) & 1 > 0, 1, -1)
-        drift = torch.tensor([self.market.rules.regime_drift[k].item() for k in range(len(REGIMES))], device=device)
+        drift = torch.stack([torch.as_tensor(rules.regime_drift[k], device=device) for k in range(len(REGIMES))])
         news = torch.tensor([one.news for one in REGIMES], dtype=torch.float64, device=device)
-        s.regime.copy_(regime)
-        s.drift.copy_(way * drift[regime])
-        s.news.copy_(torch.where(news[regime] > 0, way * news[regime], s.news))
+        s.regime.copy_(self.regime)
+        s.drift.copy_(way * drift[self.regime])
+        s.news.copy_(torch.where(news[self.regime] > 0, way * news[self.regime], s.news))
+
+
+def notch(spread: torch.Tensor, tick: torch.Tensor) -> torch.Tensor:
+    """By how much an order is placed ahead or behind: a tick, or a third of a usual spread where that is more, [B]."""
+    return tick * (spread / tick / 3).round().clamp(min=1)

@@ -1,25 +1,28 @@
-"""What a learned slicer sees, as numbers: one function, offline and live. Nothing latent enters.
+"""What a learned slicer sees, as numbers: one function, in the simulator and live. Nothing latent enters.
 
-It takes the views of this and earlier decisions, and what anybody knows of the instrument: usual spread, volume and
-event size. All lengths are in usual spreads, lots in those of the order or of usual volume, signs from the order's side.
+All lengths are in usual spreads, lots in those of the order or of usual volume, signs from the order's side.
 """
-
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
-from ml.slicer.execution import Intent, View
+from ml.slicer.situation import BACK, Intent, Moment, Recent, Residual, View
 
 NAMES = (
     "left",
     "elapsed",
     "behind",
+    "last",
+    "risk",
     "log_participation",
+    "log_volume_a_decision",
+    "log_left_a_decision",
     "pressure",
+    "pressure_change",
+    "pressure_mean",
     "own_queue",
     "other_queue",
     "spread",
+    "spread_ticks",
     "adverse",
     "adverse_1",
     "adverse_3",
@@ -29,76 +32,66 @@ NAMES = (
     "volume_8",
     "resting",
     "resting_behind",
-    "block_filled",
-    "broker_filled",
-    "stream_filled",
+    "block_gained",
+    "broker_gained",
+    "stream_gained",
     "block_waiting",
     "broker_waiting",
     "stream_waiting",
+    "block_open",
+    "broker_open",
+    "stream_open",
     "rule_cross",
     "rule_rest",
 )
-BACK = 8
-"""Decisions that are looked back."""
 MOST = 5.0
 """Features are held to so much either way."""
 
 
-class Usual(NamedTuple):
-    """What is known of the instruments beforehand; numbers or float64 [B]."""
+def features(residual: Residual, seen: View, recent: Recent, moment: Moment, rule: Intent) -> torch.Tensor:
+    """float32 [B, len(NAMES)]. `recent` ends with `seen`; `rule` is what the rule would do."""
+    r, sign, lots = residual, residual.side, residual.lots
+    mids, volumes, leans = recent.mids, recent.volumes, recent.lean * sign[:, None]
+    own, other = torch.where(sign > 0, seen.bid, seen.ask), torch.where(sign > 0, seen.ask, seen.bid)
+    own_lots = torch.where(sign > 0, seen.bid_lots, seen.ask_lots)
+    other_lots = torch.where(sign > 0, seen.ask_lots, seen.bid_lots)
+    span = recent.count.clamp(min=1.0)
+    usual = (r.volume_s * r.horizon_s * moment.step).clamp(min=1e-9)
+    to_go = (1 - moment.elapsed) / moment.step.clamp(min=1e-9)
 
-    spread: torch.Tensor
-    """Price units."""
-    volume: torch.Tensor
-    """Lots traded between two decisions on a usual day."""
-    event_lots: torch.Tensor
+    def moved(back: int) -> torch.Tensor:
+        return sign * (mids[:, -1] - mids[:, -1 - back]) / r.spread
 
-
-def features(
-    views: Sequence[View], usual: Usual, side: torch.Tensor, lots: torch.Tensor, arrival: torch.Tensor,
-    elapsed: float, decisions: int, rule: Intent,
-) -> torch.Tensor:  # fmt: skip
-    """float32 [B, len(NAMES)]. `views` are those of this order so far, the last the present one."""
-    now, sign, total = views[-1], side.double(), lots.double()
-    mids = [view.mid for view in views[-BACK - 1 :]]
-
-    def moved(decisions_back: int) -> torch.Tensor:
-        return sign * (mids[-1] - mids[max(0, len(mids) - 1 - decisions_back)]) / usual.spread
-
-    def traded(decisions_back: int) -> torch.Tensor:
-        back = max(0, len(views) - 1 - decisions_back)
-        span = max(1, len(views) - 1 - back)
-        return (now.volume - views[back].volume) / (usual.volume * span)
-
-    moves = [(after - before).abs() for before, after in zip(mids, mids[1:], strict=False)]
-    own, other = torch.where(sign > 0, now.bid, now.ask), torch.where(sign > 0, now.ask, now.bid)
-    own_lots = torch.where(sign > 0, now.bid_lots, now.ask_lots)
-    other_lots = torch.where(sign > 0, now.ask_lots, now.bid_lots)
-    before = views[-2] if len(views) > 1 else now
-    gained = (now.dark_filled - before.dark_filled) / total[:, None]
-    behind = torch.where(now.resting > 0, sign * (own - now.resting_price), torch.zeros_like(own)) / usual.spread
-    volatility = torch.stack(moves).mean(0) / usual.spread if moves else torch.zeros_like(own)
+    behind = torch.where(seen.resting > 0, sign * (own - seen.resting_price), 0.0) / r.spread
     columns = [
-        now.left / total,
-        torch.full_like(own, elapsed),
-        elapsed - (1 - now.left / total),
-        torch.log(total / (usual.volume * decisions)) / 2 + 1,
-        (own_lots - other_lots) / (own_lots + other_lots).clamp(min=1.0),
-        torch.log1p(own_lots / usual.event_lots) / 2,
-        torch.log1p(other_lots / usual.event_lots) / 2,
-        (other - own).abs() / usual.spread,
-        sign * (now.mid - arrival) / usual.spread / 2,
+        seen.left / lots,
+        moment.elapsed,
+        moment.elapsed - (1 - seen.left / lots),
+        moment.last.double(),
+        r.risk,
+        torch.log(lots / (r.volume_s * r.horizon_s)) / 2 + 1,
+        torch.log(usual / r.event_lots) / 3,
+        torch.log((seen.left / to_go.clamp(min=1.0) / usual).clamp(min=1e-4)) / 2 + 1,
+        leans[:, -1],
+        leans[:, -1] - leans[:, -2],
+        leans.mean(1),
+        torch.log1p(own_lots / r.event_lots) / 2,
+        torch.log1p(other_lots / r.event_lots) / 2,
+        (other - own).abs() / r.spread,
+        torch.log(r.spread / r.notch),
+        sign * (seen.mid - r.arrival) / r.spread / 2,
         moved(1),
         moved(3),
         moved(BACK) / 2,
-        volatility,
-        traded(1),
-        traded(BACK),
-        now.resting / total,
+        mids.diff(dim=1).abs().sum(1) / span / r.spread,
+        (volumes[:, -1] - volumes[:, -2]) / usual,
+        (volumes[:, -1] - volumes[:, 0]) / usual / span,
+        seen.resting / lots,
         behind,
-        *(3 * gained).T,
-        *(now.dark_resting / total[:, None]).T,
-        (rule.cross / total) * 3,
-        rule.rest / total,
+        *(3 * recent.dark_gained / lots[:, None]).T,
+        *(seen.dark_resting / lots[:, None]).T,
+        *r.pools.double().T,
+        3 * rule.cross / lots,
+        rule.rest / lots,
     ]
     return torch.stack(columns, 1).clamp(-MOST, MOST).float()

@@ -5,22 +5,28 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ml.slicer.actions import HEADS
+from ml.slicer.actions import HEADS, NEVER
 from ml.slicer.features import NAMES
 
 WIDTH = 128
 RULE_FIRST = 2.0
 """Log-odds by which the rule begins ahead of everything else: learning starts at parity with it."""
+LEVELS = tuple((k + 0.5) / 20 for k in range(20))
+"""Quantiles of the cost to come."""
 
 
-def _layers(outputs: int, gain: float) -> nn.Sequential:
-    made = nn.Sequential(
-        nn.Linear(len(NAMES), WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, outputs)
-    )
-    for layer, scale in zip((made[0], made[2], made[4]), (2**0.5, 2**0.5, gain), strict=True):
-        nn.init.orthogonal_(layer.weight, scale)
+def layers(outputs: int, gain: float, width: int = WIDTH) -> nn.Sequential:
+    """Two hidden layers, orthogonal at first (as in CleanRL); a small `gain` begins near nothing."""
+
+    def linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
+        layer = nn.Linear(inputs, outputs)
+        nn.init.orthogonal_(layer.weight, gain)
         nn.init.zeros_(layer.bias)
-    return made
+        return layer
+
+    wide = 2**0.5
+    first, second = linear(len(NAMES), width, wide), linear(width, width, wide)
+    return nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), linear(width, outputs, gain))
 
 
 class Actor(nn.Module):
@@ -28,32 +34,54 @@ class Actor(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = _layers(sum(HEADS), 0.01)
+        self.layers = layers(sum(HEADS), 0.01)
+        firsts = [sum(HEADS[:place]) for place in range(len(HEADS))]
         with torch.no_grad():
-            first = 0
-            for choices in HEADS:
-                self.layers[4].bias[first] = RULE_FIRST
-                first += choices
+            self.layers.get_parameter("4.bias")[firsts] = RULE_FIRST
 
-    def forward(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
-        return [part.log_softmax(1) for part in self.layers(x).split(HEADS, 1)]
+    def forward(self, x: torch.Tensor, allowed: torch.Tensor) -> list[torch.Tensor]:
+        """[B, choices] for each head; what is not `allowed`, bool [B, sum(HEADS)], is never chosen."""
+        logits = self.layers(x).masked_fill(~allowed, NEVER)
+        return [part.log_softmax(1) for part in logits.split(HEADS, 1)]
 
 
 class Critic(nn.Module):
-    """Expected reward from here on, [B]."""
+    """What is expected from here on: the value (of the reward, risk counted), and quantiles of the plain cost."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = _layers(1, 1.0)
+        self.value = layers(1, 1.0)
+        self.quantiles = layers(len(LEVELS), 1.0)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)[:, 0]
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Value [B], and the quantiles at LEVELS [B, len(LEVELS)] of the cost still to come, usual spreads."""
+        return self.value(x)[:, 0], self.quantiles(x)
+
+
+def best(logs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The likeliest action, int64 [B, heads]."""
+    return torch.stack([head.argmax(1) for head in logs], 1)
+
+
+def drawn_from(logs: Sequence[torch.Tensor], generator: torch.Generator | None = None) -> torch.Tensor:
+    """An action by its probability, int64 [B, heads]."""
+    return torch.cat([torch.multinomial(head.exp(), 1, generator=generator) for head in logs], 1)
 
 
 def chosen_log(logs: Sequence[torch.Tensor], action: torch.Tensor) -> torch.Tensor:
     """Log-probability of the whole action, [B]."""
-    return sum((head.gather(1, action[:, k : k + 1])[:, 0] for k, head in enumerate(logs)), torch.zeros(len(action)))
+    return torch.stack([head.gather(1, action[:, k : k + 1])[:, 0] for k, head in enumerate(logs)]).sum(0)
 
 
 def entropy(logs: Sequence[torch.Tensor]) -> torch.Tensor:
-    return sum((-(head.exp() * head).sum(1).mean() for head in logs), torch.zeros(()))
+    """Mean over the batch, summed over the heads."""
+    return torch.stack([-(head.exp() * head.clamp(min=-50.0)).sum(1).mean() for head in logs]).sum()
+
+
+def tail_level(quantiles: torch.Tensor, level: float) -> torch.Tensor:
+    """The quantile at a level, [B], between the nearest two of LEVELS."""
+    place = level * len(LEVELS) - 0.5
+    low = int(place)
+    high = min(low + 1, len(LEVELS) - 1)
+    ordered = quantiles.sort(1).values
+    return ordered[:, low] + (place - low) * (ordered[:, high] - ordered[:, low])

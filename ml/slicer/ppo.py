@@ -3,7 +3,8 @@
 Episodes come in groups that share a market's anonymous flow and the residual: what a group's others lost from the same
 decision on, beyond what the critic expected, is the market's doing and not the action's, and is taken off (a
 leave-one-out baseline). The reward is the fall of the shortfall, in usual spreads: it telescopes exactly to minus the
-shortfall, and is not discounted.
+shortfall, and is not discounted. Where the desk fears risk, the last reward turns that into a mixture of mean and
+CVaR (Rockafellar and Uryasev 2000), about the quantile that the critic expected at the start.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,20 +13,25 @@ from typing import NamedTuple
 import torch
 
 from lit_router.market.parameters import BookParameters
-from ml.slicer.actions import intended
-from ml.slicer.episodes import DAY_S, EpisodeLaw
-from ml.slicer.execution import Execution, View
-from ml.slicer.features import Usual, features
-from ml.slicer.network import Actor, Critic, chosen_log, entropy
-from ml.slicer.rules import Rule, intend
+from ml.slicer.episodes import EpisodeLaw
+from ml.slicer.execution import Execution
+from ml.slicer.network import LEVELS, Actor, Critic, chosen_log, drawn_from, entropy, tail_level
+from ml.slicer.playing import played
+from ml.slicer.rules import Rule
+
+FIRST_SEED = 10**9
+"""Episodes of training have seeds from here on; nobody else's."""
+TAIL = 0.9
+"""CVaR of this level is what counts at risk 1."""
 
 
 class Plan(NamedTuple):
     updates: int = 150
-    groups: int = 192
+    groups: int = 128
+    """In each parameter set."""
     group: int = 4
     epochs: int = 3
-    minibatches: int = 8
+    minibatch: int = 4096
     rate: float = 7e-4
     clip: float = 0.2
     entropy: float = 0.01
@@ -35,100 +41,156 @@ class Plan(NamedTuple):
     """Longest gradient."""
 
 
+class Ground(NamedTuple):
+    """What is trained on."""
+
+    sets: Sequence[BookParameters]
+    laws: Sequence[tuple[float, EpisodeLaw]]
+    """With their weights."""
+    rule: Rule
+    device: str | torch.device = "cpu"
+    threads: int = 1
+
+
+class Learner(NamedTuple):
+    """All that training changes."""
+
+    actor: Actor
+    critic: Critic
+    optimiser: torch.optim.Adam
+    generator: torch.Generator
+
+
 class Rollout(NamedTuple):
-    """[decisions, B, ...]."""
+    """[samples, ...]."""
 
     x: torch.Tensor
+    allowed: torch.Tensor
     action: torch.Tensor
     log: torch.Tensor
-    value: torch.Tensor
-    reward: torch.Tensor
+    advantage: torch.Tensor
+    returns: torch.Tensor
+    to_come: torch.Tensor
+    """Plain cost from here on, usual spreads."""
 
 
-def usual_of(execution: Execution) -> Usual:
-    """What is known of the instruments of an execution."""
-    s = execution.market.state
-    a_decision = execution.law.horizon_s / execution.law.decisions
-    spread = execution.arrival_spread.mean().expand_as(execution.arrival)
-    return Usual(spread, s.day_lots * a_decision / DAY_S, s.mean_lots.double())
+class Progress(NamedTuple):
+    """Of one update."""
+
+    update: int
+    shortfall_spreads: float
+    value_loss: float
+    quantile_loss: float
+    entropy: float
+    clipped: float
+    """Share of samples whose ratio was out of bounds."""
 
 
-def played(
-    execution: Execution, act: Callable[[torch.Tensor], torch.Tensor], rule: Rule
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Plays episodes to their end: features, actions and rewards, [decisions, B, ...]."""
-    usual, views = usual_of(execution), list[View]()
-    unit, was = float(usual.spread[0]), torch.zeros_like(execution.arrival)
-    xs, actions, rewards = [], [], []
-    while not execution.over:
-        views.append(execution.view())
-        suggested = intend(rule, execution, views[-1], unit)
-        x = features(
-            views, usual, execution.side, execution.lots, execution.arrival,
-            execution.elapsed, execution.law.decisions, suggested,
-        )  # fmt: skip
-        action = act(x)
-        execution.step(intended(action, suggested, execution, views[-1]))
-        now = execution.shortfall() / unit
-        rewards.append((was - now).float())
-        was = now
-        xs.append(x)
-        actions.append(action)
-    return torch.stack(xs), torch.stack(actions), torch.stack(rewards)
-
-
-def drawn_from(logs: Sequence[torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-    return torch.cat([torch.multinomial(head.exp(), 1, generator=generator) for head in logs], 1)
-
-
-def advantages(reward: torch.Tensor, value: torch.Tensor, trace: float, group: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Advantages and returns, [decisions, B]; members of a group lie together."""
-    follows = torch.cat([value[1:], torch.zeros_like(value[:1])])
-    surprise = reward + follows - value
-    gained, rest = torch.zeros_like(surprise), torch.zeros_like(surprise[0])
-    for t in reversed(range(len(surprise))):
-        rest = surprise[t] + trace * rest
-        gained[t] = rest
-    grouped = gained.unflatten(1, (-1, group))
-    others = (grouped.sum(2, keepdim=True) - grouped) / max(1, group - 1)
-    return (grouped - others).flatten(1), gained + value
+def begun(plan: Plan, seed: int, device: str | torch.device = "cpu") -> Learner:
+    """A learner that has learned nothing."""
+    torch.manual_seed(seed)
+    actor, critic = Actor().to(device), Critic().to(device)
+    optimiser = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=plan.rate, eps=1e-5)
+    return Learner(actor, critic, optimiser, torch.Generator(device).manual_seed(seed))
 
 
 def train(
-    sets: Sequence[BookParameters], law: EpisodeLaw, rule: Rule, plan: Plan, seed: int, say: Callable[[str], None],
-    *, threads: int = 1,
-) -> tuple[Actor, Critic]:  # fmt: skip
-    """Trains on episodes whose seeds nobody else uses: 10^9 and above."""
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    actor, critic = Actor(), Critic()
-    optimiser = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=plan.rate, eps=1e-5)
-    for update in range(plan.updates):
+    learner: Learner, ground: Ground, plan: Plan, seed: int, after: Callable[[Progress], None], first: int = 0
+) -> None:
+    """Trains from update `first` on, in place; `after` is told of each. The same seed gives the same policy on the same
+    machine, resumed or not."""
+    for update in range(first, plan.updates):
+        rollout, shortfall = collected(learner, ground, plan, seed, update)
         left = 1 - update / plan.updates
-        optimiser.param_groups[0]["lr"] = plan.rate * max(0.05, left)
-        first = 10**9 + (seed * 10_000 + update) * plan.groups
-        seeds = [first + k // plan.group for k in range(plan.groups * plan.group)]
-        execution = Execution(sets[update % len(sets)], seeds, law, threads=threads)
+        learner.optimiser.param_groups[0]["lr"] = plan.rate * max(0.05, left)
+        after(Progress(update + 1, shortfall, *learned(learner, rollout, plan, left)))
+
+
+def collected(learner: Learner, ground: Ground, plan: Plan, seed: int, update: int) -> tuple[Rollout, float]:
+    """Episodes of each set by the present policy, and their mean shortfall in usual spreads."""
+    actor, critic, _, generator = learner
+    parts, costs = [], []
+    for place, parameters in enumerate(ground.sets):
+        number = (seed * 10_000 + update) * len(ground.sets) + place
+        seeds = [FIRST_SEED + number * plan.groups + k // plan.group for k in range(plan.groups * plan.group)]
+        law = law_of(ground.laws, number)
+        execution = Execution(parameters, seeds, law, device=ground.device, threads=ground.threads)
         with torch.no_grad():
-            x, action, reward = played(execution, lambda x: drawn_from(actor(x), generator), rule)
-            flat, taken = x.flatten(0, 1), action.flatten(0, 1)
-            log = chosen_log(actor(flat), taken)
-            value = critic(flat).view(reward.shape)
-            advantage, returns = advantages(reward, value, plan.trace, plan.group)
-        advantage, returns = advantage.flatten(), returns.flatten()
-        for _ in range(plan.epochs):
-            for part in torch.randperm(len(flat), generator=generator).chunk(plan.minibatches):
-                logs = actor(flat[part])
-                ratio = (chosen_log(logs, taken[part]) - log[part]).exp()
-                a = advantage[part]
-                a = a / (a.std() + 1e-6)
-                gain = torch.minimum(ratio * a, ratio.clamp(1 - plan.clip, 1 + plan.clip) * a).mean()
-                missed = (critic(flat[part]) - returns[part]).square().mean()
-                loss = 0.5 * missed - gain - plan.entropy * left * entropy(logs)
-                optimiser.zero_grad()
-                loss.backward()
-                for network in (actor, critic):
-                    torch.nn.utils.clip_grad_norm_(network.parameters(), plan.gradient)
-                optimiser.step()
-        say(f"update {update + 1}: {-reward.sum(0).mean():+.4f} spreads")
-    return actor, critic
+            run = played(lambda x, may: drawn_from(actor(x, may), generator), ground.rule, execution)
+            value, quantiles = (part.unflatten(0, run.reward.shape) for part in critic(run.x.flatten(0, 1)))
+            cost = -run.reward.sum(0)
+            reward = feared(run.reward, cost, execution.residual.risk.float(), tail_level(quantiles[0], TAIL))
+            advantage = advantages(reward, value, plan.trace)
+            to_come = -run.reward.flip(0).cumsum(0).flip(0)
+            x, may, action = (part.flatten(0, 1) for part in (run.x, run.allowed, run.action))
+            log, mine, returns = chosen_log(actor(x, may), action), alone(advantage, plan.group), advantage + value
+            parts.append(Rollout(x, may, action, log, mine.flatten(), returns.flatten(), to_come.flatten()))
+            costs.append(cost.mean())
+    return Rollout(*(torch.cat(part) for part in zip(*parts, strict=True))), float(torch.stack(costs).mean())
+
+
+def law_of(laws: Sequence[tuple[float, EpisodeLaw]], number: int) -> EpisodeLaw:
+    """By weight, evenly spread over successive numbers (a golden-ratio sequence)."""
+    at = number * 0.6180339887498949 % 1.0 * sum(weight for weight, _ in laws)
+    for weight, law in laws:
+        at -= weight
+        if at < 0:
+            return law
+    return laws[-1][1]
+
+
+def feared(reward: torch.Tensor, cost: torch.Tensor, risk: torch.Tensor, tail: torch.Tensor) -> torch.Tensor:
+    """The rewards, [decisions, B], with the last one turned into risk's mixture of mean and tail."""
+    excess = (cost - tail).clamp(min=0) / (1 - TAIL)
+    return torch.cat([reward[:-1], (reward[-1] + risk * (cost - excess))[None]])
+
+
+def advantages(reward: torch.Tensor, value: torch.Tensor, trace: float) -> torch.Tensor:
+    """Generalised advantages (Schulman et al. 2016), undiscounted, [decisions, B]."""
+    surprise = reward + torch.cat([value[1:], torch.zeros_like(value[:1])]) - value
+    gained, rest = [], torch.zeros_like(surprise[0])
+    for each in surprise.flip(0):
+        rest = each + trace * rest
+        gained.append(rest)
+    return torch.stack(gained).flip(0)
+
+
+def alone(advantage: torch.Tensor, group: int) -> torch.Tensor:
+    """Advantages less the mean of the group's others; members of a group lie together in [decisions, B]."""
+    grouped = advantage.unflatten(1, (-1, group))
+    others = (grouped.sum(2, keepdim=True) - grouped) / max(1, group - 1)
+    return (grouped - others).flatten(1)
+
+
+def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> list[float]:
+    """Several epochs over a rollout; mean value loss, quantile loss, entropy and share clipped."""
+    actor, critic, optimiser, generator = learner
+    device, told = r.x.device, []
+    for _ in range(plan.epochs):
+        for part in torch.randperm(len(r.x), generator=generator, device=device).split(plan.minibatch):
+            logs = actor(r.x[part], r.allowed[part])
+            ratio = (chosen_log(logs, r.action[part]) - r.log[part]).exp()
+            a = r.advantage[part]
+            a = a / (a.std() + 1e-6)
+            gain = torch.minimum(ratio * a, ratio.clamp(1 - plan.clip, 1 + plan.clip) * a).mean()
+            value, quantiles = critic(r.x[part])
+            # Squared, not Huber: shocks are what matters.
+            missed = (value - r.returns[part]).square().mean()
+            spread = pinball(quantiles, r.to_come[part])
+            mixed = entropy(logs)
+            loss = 0.5 * missed + spread - gain - plan.entropy * left * mixed
+            optimiser.zero_grad()
+            loss.backward()
+            for network in (actor, critic.value, critic.quantiles):
+                torch.nn.utils.clip_grad_norm_(network.parameters(), plan.gradient)
+            optimiser.step()
+            clipped = ((ratio - 1).abs() > plan.clip).float().mean()
+            told.append(torch.stack([missed, spread, mixed, clipped]).detach())
+    return torch.stack(told).mean(0).tolist()
+
+
+def pinball(quantiles: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
+    """Mean quantile loss at LEVELS (Koenker and Bassett 1978)."""
+    levels = torch.tensor(LEVELS, dtype=quantiles.dtype, device=quantiles.device)
+    over = cost[:, None] - quantiles
+    return torch.maximum(levels * over, (levels - 1) * over).mean()

@@ -53,7 +53,7 @@ class BatchedMarket:
         *,
         characters: Sequence[Character] | Character | None = None,
         conditions: bool = True,
-        orders: int = 4,
+        orders: int = 6,
         pool_characters: tuple[pools.PoolCharacter, ...] = pools.POOLS,
         cancels: CancelAssumption = CancelAssumption.RANDOM,
         step_s: float = STEP_S,
