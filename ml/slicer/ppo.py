@@ -26,8 +26,8 @@ TAIL = 0.9
 
 
 class Plan(NamedTuple):
-    updates: int = 150
-    groups: int = 128
+    updates: int = 120
+    groups: int = 96
     """In each parameter set."""
     group: int = 4
     epochs: int = 3

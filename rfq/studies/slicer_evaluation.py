@@ -4,6 +4,7 @@ Episodes are fresh (their seeds are nobody else's), as many in each regime, and 
 anonymous flow and the same residuals. Costs are in usual spreads of the set, so that sets can be put together.
 """
 
+import hashlib
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,7 +24,8 @@ from ml.slicer.ablation import TAKEN, likeliest, without
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.execution import Execution
 from ml.slicer.playing import by_policy, by_rule
-from rfq.studies.slicer_training import RULES, rules
+from rfq.studies.slicer_training import RULES
+from rfq.studies.slicer_tuning import read
 
 SEED = 5 * 10**8
 """Evaluation's seeds begin here."""
@@ -85,9 +87,12 @@ class Costs(NamedTuple):
 
 def costs(
     sets: Sequence[str], policies: Sequence[Policy], a_regime: int, say: Callable[[str], None], *,
-    stress: Stress | None = None, jobs: int = 1, file: Path = RULES, first_seed: int = SEED,
+    stress: Stress | None = None, jobs: int = 1, file: Path = RULES, first_seed: int = SEED, keep: Path | None = None,
 ) -> Costs:  # fmt: skip
-    """Plays `a_regime` episodes of each regime in each set, the standard laws by their weights, by every policy."""
+    """Plays `a_regime` episodes of each regime in each set, the standard laws by their weights, by every policy.
+
+    What is played is kept in the folder `keep` and not played again there.
+    """
     stress, parts = stress or Stress(), []
     for parameters in sets:
         first = first_seed
@@ -100,7 +105,7 @@ def costs(
             first += count
     found: dict[int, Costs] = {}
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        begun = {pool.submit(played, part): place for place, part in enumerate(parts)}
+        begun = {pool.submit(kept, part, keep): place for place, part in enumerate(parts)}
         for done in as_completed(begun):
             found[begun[done]] = done.result()
             say(f"{len(found)} of {len(parts)} parts played")
@@ -111,6 +116,29 @@ def costs(
         {p.name: np.concatenate([one.by_policy[p.name] for one in each]) for p in policies},
         {p.name: sum(one.left[p.name] for one in each) for p in policies},
     )
+
+
+def kept(part: Part, folder: Path | None) -> Costs:
+    """The part as it was played before with these weights and rules, else as it is played now."""
+    if folder is None:
+        return played(part)
+    used = {part.rules, *(policy.slicer for policy in part.policies if policy.slicer is not None)}
+    digest = hashlib.sha256(repr(part).encode())
+    for file in sorted(used):
+        digest.update(file.read_bytes())
+    path = folder / f"{digest.hexdigest()[:16]}.npz"
+    names = [policy.name for policy in part.policies]
+    if path.exists():
+        with np.load(path) as found:
+            lost = dict(zip(names, found["left"].tolist(), strict=True))
+            return Costs(found["regime"], found["market"], dict(zip(names, found["costs"], strict=True)), lost)
+    costs = played(part)
+    folder.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".part.npz")
+    each, left = [costs.by_policy[name] for name in names], [costs.left[name] for name in names]
+    np.savez(half, regime=costs.regime, market=costs.market, costs=np.array(each), left=np.array(left))
+    half.replace(path)
+    return costs
 
 
 def played(part: Part) -> Costs:
@@ -132,7 +160,7 @@ def played(part: Part) -> Costs:
 def worked(policy: Policy, run: Execution, file: Path) -> torch.Tensor:
     """Works an execution to its end; shortfalls in price units."""
     if policy.slicer is None:
-        return by_rule(rules(file)[policy.rule], run)
+        return by_rule(read(file)[policy.rule], run)
     slicer = weights.load(policy.slicer)
     if policy.risk is not None:
         run.residual = run.residual._replace(risk=torch.full_like(run.residual.risk, policy.risk))
@@ -142,7 +170,7 @@ def worked(policy: Policy, run: Execution, file: Path) -> torch.Tensor:
 
 def rule_policies(file: Path = RULES) -> list[Policy]:
     """Every tuned rule but the two descents of which the strong one is the better."""
-    return [Policy(name, rule=name) for name in rules(file) if not name.startswith("strong_")]
+    return [Policy(name, rule=name) for name in read(file) if not name.startswith("strong_")]
 
 
 def ablations(slicer: Path) -> list[Policy]:

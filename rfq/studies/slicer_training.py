@@ -5,28 +5,37 @@ from its checkpoints and comes out as if it had not been stopped.
 """
 
 import hashlib
-import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from lit_router.market.parameters import BookParameters, load
-from ml.slicer import ppo
+from ml.slicer import dqn, ppo
+from ml.slicer.checkpoint import Progress, restore
+from ml.slicer.checkpoint import save as save_checkpoint
+from ml.slicer.curves import Curves
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.execution import Execution
-from ml.slicer.network import Actor, best
+from ml.slicer.ground import Ground
+from ml.slicer.network import best
 from ml.slicer.playing import by_policy, by_rule, played
 from ml.slicer.rules import Rule
 from ml.slicer.weights import Envelope, Slicer, save
 from rfq.domain.errors import BadInput
-from rfq.studies.slicer_tuning import as_read
+from rfq.studies.slicer_tuning import read
 
 RULES = Path(str(files("ml.slicer"))) / "shipped" / "rules.json"
+LEARNING: Mapping[str, Any] = {"ppo": ppo, "dqn": dqn}
+"""Modules with a Plan, `begun` and `train`."""
+CHECKPOINTED = 10
+"""Updates from one checkpoint to the next."""
+SETS = ("large_tick", "small_tick")
 VALIDATION_SEED = 3 * 10**8
 VALIDATION_EPISODES = 768
 """In each set, shared between the laws by their weights."""
@@ -41,13 +50,25 @@ class Run(NamedTuple):
 
     folder: Path
     """Checkpoints and curves of each seed lie here."""
-    sets: tuple[str, ...] = ("large_tick", "small_tick")
+    sets: tuple[str, ...] = SETS
     seeds: tuple[int, ...] = (1, 2, 3)
-    plan: ppo.Plan = ppo.Plan()
+    algorithm: str = "ppo"
+    updates: int | None = None
+    """None: the algorithm's own number."""
     device: str = "cpu"
     rules: Path = RULES
     code: str = "unknown"
     """Version of the code, for the card."""
+
+    @property
+    def plan(self) -> Any:
+        """The algorithm's own, with so many updates as were asked for. Raises BadInput for none."""
+        if self.algorithm not in LEARNING:
+            raise BadInput("algorithm", self.algorithm, f"must be one of {', '.join(LEARNING)}")
+        plan = LEARNING[self.algorithm].Plan()
+        if self.updates is not None and self.updates < 1:
+            raise BadInput("updates", self.updates, "must be at least 1")
+        return plan if self.updates is None else plan._replace(updates=self.updates)
 
 
 class Judged(NamedTuple):
@@ -60,19 +81,6 @@ class Judged(NamedTuple):
     """Of the 95% interval of the paired difference."""
 
 
-def strong_rule(path: Path = RULES) -> Rule:
-    """The tuned rule. Raises BadInput where rules were not tuned."""
-    return rules(path)["strong"]
-
-
-def rules(path: Path = RULES) -> dict[str, Rule]:
-    """All tuned rules. Raises BadInput for a file that is not theirs."""
-    try:
-        return as_read(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise BadInput("rules", str(path), f"must be a file of tuned rules: {reason}") from None
-
-
 def laws(risks: tuple[float, float] = RISKS) -> tuple[tuple[float, EpisodeLaw], ...]:
     """The standard episodes, for desks that fear risk to different degrees."""
     return tuple((weight, law._replace(risk=risks)) for weight, law in STANDARD)
@@ -81,23 +89,24 @@ def laws(risks: tuple[float, float] = RISKS) -> tuple[tuple[float, EpisodeLaw], 
 def one_seed(run: Run, seed: int, say: Callable[[str], None] = print) -> tuple[Path, Judged]:
     """Trains one seed to the end, from its checkpoint if there is one: where its weights lie, and how good they are."""
     torch.set_num_threads(1)
-    from ml.slicer.checkpoint import restored, stored
-    from ml.slicer.curves import Curves
-
-    ground = ppo.Ground([load(name) for name in run.sets], laws(), strong_rule(run.rules), run.device)
+    learning, plan = LEARNING[run.algorithm], run.plan
+    ground = Ground([load(name) for name in run.sets], laws(), read(run.rules)["strong"], run.device)
     folder = run.folder / f"seed-{seed}"
-    learner = ppo.begun(run.plan, seed, run.device)
-    first = restored(learner, folder / "checkpoint.pt")
-    with Curves(folder) as curves:
+    checkpoint, terms = folder / "checkpoint.pt", {"seed": seed, "sets": list(run.sets), **plan._asdict()}
+    learner = learning.begun(plan, seed, run.device)
+    first = restore(learner, terms, checkpoint) if checkpoint.exists() else 0
+    if first:
+        say(f"seed {seed}: goes on after update {first}")
+    with Curves(folder, first) as curves:
 
-        def after(progress: ppo.Progress) -> None:
-            curves.add(progress)
-            if progress.update % 10 == 0 or progress.update == run.plan.updates:
-                stored(learner, progress.update, folder / "checkpoint.pt")
-                say(f"seed {seed}: update {progress.update} of {run.plan.updates}: {progress.shortfall_spreads:+.4f}")
+        def after(progress: Progress) -> None:
+            curves(progress)
+            if progress.update % CHECKPOINTED == 0 or progress.update == plan.updates:
+                save_checkpoint(learner, progress.update, terms, checkpoint)
+                say(f"seed {seed}: update {progress.update} of {plan.updates}: {progress.shortfall_spreads:+.4f}")
 
-        ppo.train(learner, ground, run.plan, seed, after, first)
-    slicer = Slicer(learner.actor, learner.critic, ground.rule, envelope(learner, ground), {"version": f"seed-{seed}"})
+        learning.train(learner, ground, plan, seed, after, first)
+    slicer = Slicer(learner.actor, learner.critic, ground.rule, envelope(learner.actor, ground), {})
     judged = validated(slicer.actor, ground.rule, ground.sets)
     path = folder / "slicer.safetensors"
     save(slicer._replace(card=card(run, seed, slicer, judged)), path)
@@ -124,7 +133,7 @@ def median(found: Sequence[tuple[int, Path, Judged]]) -> tuple[int, Path, Judged
     return found[len(found) // 2]
 
 
-def validated(actor: Actor, rule: Rule, sets: Sequence[BookParameters]) -> Judged:
+def validated(actor: nn.Module, rule: Rule, sets: Sequence[BookParameters]) -> Judged:
     """The likeliest actions beside the rule, on the same validation episodes."""
     mine, its = [], []
     with torch.inference_mode():
@@ -142,7 +151,7 @@ def validated(actor: Actor, rule: Rule, sets: Sequence[BookParameters]) -> Judge
     return Judged(float(ours.mean()), float(theirs.mean()), float(apart.mean()), half)
 
 
-def envelope(learner: ppo.Learner, ground: ppo.Ground, episodes: int = 256) -> Envelope:
+def envelope(actor: nn.Module, ground: Ground, episodes: int = 256) -> Envelope:
     """Bounds of each feature where the policy that was learned goes, all but OUTSIDE on either side."""
     seen = []
     with torch.inference_mode():
@@ -150,7 +159,7 @@ def envelope(learner: ppo.Learner, ground: ppo.Ground, episodes: int = 256) -> E
             for number, (_, law) in enumerate(ground.laws):
                 first = VALIDATION_SEED + 10**6 * (place * len(ground.laws) + number + 1)
                 execution = Execution(parameters, range(first, first + episodes), law)
-                seen.append(played(lambda x, may: best(learner.actor(x, may)), ground.rule, execution).x.flatten(0, 1))
+                seen.append(played(lambda x, may: best(actor(x, may)), ground.rule, execution).x.flatten(0, 1))
     x = torch.cat(seen).sort(0).values
     out = round(OUTSIDE * len(x))
     return Envelope(x[out], x[-1 - out])
@@ -158,18 +167,18 @@ def envelope(learner: ppo.Learner, ground: ppo.Ground, episodes: int = 256) -> E
 
 def card(run: Run, seed: int, slicer: Slicer, judged: Judged) -> dict[str, Any]:
     """What these weights are. The version is a digest of the networks and the rule."""
-    digest = hashlib.sha256(repr(slicer.rule).encode())
+    plan, digest = run.plan, hashlib.sha256(repr(slicer.rule).encode())
     for network in (slicer.actor, slicer.critic):
         for name, value in sorted(network.state_dict().items()):
             digest.update(name.encode() + value.cpu().numpy().tobytes())
     return {
         "version": f"slicer-{digest.hexdigest()[:12]}",
-        "algorithm": "proximal policy optimisation",
+        "algorithm": run.algorithm,
         "seed": seed,
         "code": run.code,
         "sets": list(run.sets),
         "laws": [[weight, law._asdict()] for weight, law in laws()],
-        "plan": run.plan._asdict(),
-        "episodes": run.plan.updates * run.plan.groups * run.plan.group * len(run.sets),
+        "plan": plan._asdict(),
+        "episodes": plan.updates * plan.groups * plan.group * len(run.sets),
         "validation": judged._asdict(),
     }

@@ -1,9 +1,11 @@
 """Tunes every rule of execution on the same episodes: what a learned slicer is judged against, and falls back on."""
 
+import json
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -11,6 +13,7 @@ from lit_router.market.parameters import BookParameters
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.rules import ALMGREN_CHRISS, POV, SUBMIT_AND_LEAVE, TWAP, VWAP, Rule
 from ml.slicer.tuning import DARK, PLAIN, STEEP, STRONG, Bench, Tuned, tuned
+from rfq.domain.errors import BadInput
 
 MARKET = {"twap_market": TWAP, "vwap_market": VWAP, "pov_market": POV, "almgren_chriss_market": ALMGREN_CHRISS}
 """Schedules by market orders: there is nothing to tune but Almgren and Chriss's steepness."""
@@ -40,6 +43,7 @@ class Ground(NamedTuple):
     few: int = 128
     """For the schedules, which have less to tune."""
     rounds: int = 2
+    """Of a schedule; each of the two descents to the strong rule goes round once."""
 
 
 def all_tuned(ground: Ground, say: Callable[[str], None], jobs: int = 1) -> dict[str, Tuned]:
@@ -61,15 +65,29 @@ def one_tuned(ground: Ground, name: str, say: Callable[[str], None] = lambda lin
     """One of STARTS."""
     torch.set_num_threads(1)
     start, tried = STARTS[name]
-    episodes = ground.episodes if tried is STRONG else ground.few
-    return tuned(Bench(ground.sets, ground.laws, episodes), start, tried, ground.rounds, say)
+    episodes, rounds = (ground.episodes, 1) if tried is STRONG else (ground.few, ground.rounds)
+    return tuned(Bench(ground.sets, ground.laws, episodes), start, tried, rounds, say)
 
 
-def as_written(found: Mapping[str, Tuned]) -> dict[str, Any]:
-    """For a file."""
-    return {name: one._asdict() | {"rule": one.rule._asdict()} for name, one in found.items()}
+def again(ground: Ground, rule: Rule, say: Callable[[str], None] = lambda line: None) -> Tuned:
+    """The strong rule tuned further, once an agent has learned beside it: what a gain over it has to be measured by."""
+    torch.set_num_threads(1)
+    return tuned(Bench(ground.sets, ground.laws, ground.episodes), rule, STRONG, ground.rounds, say)
 
 
-def as_read(written: Mapping[str, Any]) -> dict[str, Rule]:
-    """The rules of such a file."""
-    return {name: Rule(**one["rule"]) for name, one in written.items()}
+def write(found: Mapping[str, Tuned], path: Path) -> None:
+    """Raises BadInput for a place that is not writable."""
+    written = {name: one._asdict() | {"rule": one.rule._asdict()} for name, one in found.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(written, indent=1) + "\n")
+    except OSError as reason:
+        raise BadInput("out", str(path), f"must be writable: {reason}") from None
+
+
+def read(path: Path) -> dict[str, Rule]:
+    """The rules of such a file. Raises BadInput for a file that is not one."""
+    try:
+        return {name: Rule(**one["rule"]) for name, one in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        raise BadInput("rules", str(path), f"must be a file of tuned rules: {reason}") from None
