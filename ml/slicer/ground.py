@@ -58,6 +58,12 @@ def feared(reward: torch.Tensor, cost: torch.Tensor, risk: torch.Tensor, tail: t
     return torch.cat([reward[:-1], (reward[-1] + risk * (cost - excess))[None]])
 
 
+def loudness(risk: torch.Tensor) -> torch.Tensor:
+    """How much larger rewards get where risk is feared, [B]: undone before samples are put together, or the few desks
+    that fear most would be all that is learned from."""
+    return 1 + risk * TAIL / (1 - TAIL)
+
+
 def alone(advantage: torch.Tensor, group: int) -> torch.Tensor:
     """Advantages less the mean of the group's others; members of a group lie together in [decisions, B]."""
     grouped = advantage.unflatten(1, (-1, group))

@@ -9,7 +9,7 @@ from ml.slicer.actions import HEADS, NEVER
 from ml.slicer.features import NAMES
 
 WIDTH = 128
-RULE_FIRST = 2.0
+RULE_FIRST = 3.0
 """Log-odds by which the rule begins ahead of everything else: learning starts at parity with it."""
 RULE_GAINS = 0.1
 """Usual spreads that the rule is thought to gain over everything else, at first."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from ml.slicer.execution import Execution
-from ml.slicer.ground import TAIL, Ground, alone, executions, feared
+from ml.slicer.ground import TAIL, Ground, alone, executions, feared, loudness
 from ml.slicer.network import Actor, Critic, chosen, drawn_from, entropy, pinball, tail_level
 from ml.slicer.playing import played
 from ml.slicer.rules import Rule
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     minibatch: int = 4096
     rate: float = 7e-4
     clip: float = 0.2
-    entropy: float = 0.01
+    entropy: float = 0.003
     trace: float = 0.97
     """Lambda of the advantage's exponential average (GAE)."""
     gradient: float = 0.5
@@ -108,7 +108,8 @@ def collected(
             advantage = advantages(reward, value, plan.trace)
             to_come = -run.reward.flip(0).cumsum(0).flip(0)
             x, may, action = (part.flatten(0, 1) for part in (run.x, run.allowed, run.action))
-            log, mine, returns = chosen(actor(x, may), action), alone(advantage, plan.group), advantage + value
+            mine = alone(advantage, plan.group) / loudness(execution.residual.risk.float())
+            log, returns = chosen(actor(x, may), action), advantage + value
             parts.append(Rollout(x, may, action, log, mine.flatten(), returns.flatten(), to_come.flatten()))
             costs.append(cost.mean())
     return Rollout(*(torch.cat(part) for part in zip(*parts, strict=True))), torch.stack(costs).mean()

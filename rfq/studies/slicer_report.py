@@ -9,6 +9,7 @@ import numpy as np
 from lit_router.market.batch.regimes import REGIMES
 from ml.slicer import weights
 from ml.slicer.ablation import TAKEN
+from rfq.studies import slicer_value
 from rfq.studies.figures import Figures
 from rfq.studies.slicer_evaluation import (
     STRESSES,
@@ -53,6 +54,8 @@ def run(plan: Plan, say: Callable[[str], None]) -> Figures:
     found = costs(SETS, policies, plan.a_regime, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
     best = min((policy.name for policy in every), key=lambda name: float(found.by_policy[name].mean()))
     beside(figures, found, best)
+    say("what the critic foretells")
+    slicer_value.described(figures, slicer_value.foretold(slicer, SETS, 2 * plan.stressed))
     _risk(figures, plan, say)
     _elsewhere(figures, plan, best, say)
     return figures
