@@ -11,9 +11,9 @@ from virtual_time import START, SeededIds, VirtualClock, VirtualMarketClock
 from lit_router.domain.child import ChildStatus
 from lit_router.domain.observation import Observation
 from lit_router.domain.parent import ParentStatus
-from lit_router.ports import Proposal, ReportKind
+from lit_router.ports import Proposal, ReportKind, Slice
 from lit_router.router import OrderRouter
-from lit_router.schedules import benchmarks
+from lit_router.schedules import Unmindful, benchmarks
 from lit_router.settings import RouterSettings
 from lit_router.working import WorkingOrder
 from rfq.domain import events as ev
@@ -26,7 +26,7 @@ from rfq.domain.values import ChildId, Price, Quantity, Side
 pytestmark = pytest.mark.virtual_time
 
 
-class Wants:
+class Wants(Unmindful):
     """A policy that proposes what the test says."""
 
     name = "wants"
@@ -35,9 +35,9 @@ class Wants:
         self.proposals: Sequence[Proposal] = proposals
         self.seen: list[Observation] = []
 
-    def propose(self, observations: Sequence[Observation]) -> list[Sequence[Proposal]]:
+    def propose(self, observations: Sequence[Observation]) -> list[Slice]:
         self.seen.extend(observations)
-        return [self.proposals for _ in observations]
+        return [Slice(self.proposals) for _ in observations]
 
 
 def rest(lots: int, price: int = BID, venue: str = "lit") -> Proposal:
@@ -210,15 +210,19 @@ async def test_only_the_venues_named_are_used(stage: Stage) -> None:
 
 
 async def test_a_failing_policy_is_replaced_for_the_decision(stage: Stage) -> None:
-    class Fails:
+    class Fails(Unmindful):
         name = "fails"
 
-        def propose(self, observations: Sequence[Observation]) -> list[Sequence[Proposal]]:
+        def propose(self, observations: Sequence[Observation]) -> list[Slice]:
             raise RuntimeError("no weights")
 
     working, store = stage.work(parent(), Fails())
     await working.done()
     assert store.block.rfq.filled == 1000
+    decisions = [event.decision for event in store.of(ev.SliceDecided)]
+    assert decisions and {d.guard for d in decisions} == {"RuntimeError: left to twap"}, "and the record says so"
+    assert len({d.observation for d in decisions}) == len(decisions)
+    assert store.block.sliced[working.order.parent_id].by_rule == len(decisions)
 
 
 # --- the market stops ----------------------------------------------------------------------------------------------
