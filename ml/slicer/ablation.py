@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import torch
 
+from ml.slicer.actions import NOTHING
 from ml.slicer.network import Actor, best
 from ml.slicer.playing import Act
 
-RULE, NOTHING = 0, 1
-"""Places in every head."""
+RULE = 0
+"""Its place in every head."""
 TAKEN: Mapping[str, tuple[int, int]] = {
     "crossing_by_rule": (0, RULE),
     "placement_by_rule": (1, RULE),

@@ -11,6 +11,8 @@ PLACE = ("rule", "nothing", "some", "all", "improve", "back")
 SOME = 2.0
 DARK = ("rule", "nothing", "block", "broker", "stream", "split")
 HEADS = (len(CROSS), len(PLACE), len(DARK))
+NOTHING = 1
+"""Its place in every head."""
 NEVER = -1e9
 """Log-odds of what is not allowed."""
 

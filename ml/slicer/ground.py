@@ -69,3 +69,10 @@ def alone(advantage: torch.Tensor, group: int) -> torch.Tensor:
     grouped = advantage.unflatten(1, (-1, group))
     others = (grouped.sum(2, keepdim=True) - grouped) / max(1, group - 1)
     return (grouped - others).flatten(1)
+
+
+def untouched(mid: torch.Tensor, group: int) -> torch.Tensor:
+    """How far the market moves by itself from each decision to the next, [decisions, groups]: as the last member of
+    each group, who does nothing, sees it. From the last decision on nothing is held: 0."""
+    idle = mid.unflatten(1, (-1, group))[:, :, -1]
+    return torch.cat([idle.diff(dim=0), torch.zeros_like(idle[:1])])

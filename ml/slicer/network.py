@@ -9,7 +9,7 @@ from ml.slicer.actions import HEADS, NEVER
 from ml.slicer.features import NAMES
 
 WIDTH = 128
-RULE_FIRST = 3.0
+RULE_FIRST = 2.0
 """Log-odds by which the rule begins ahead of everything else: learning starts at parity with it."""
 RULE_GAINS = 0.1
 """Usual spreads that the rule is thought to gain over everything else, at first."""
@@ -66,18 +66,24 @@ class Advantages(nn.Module):
 
 
 class Critic(nn.Module):
-    """What is expected from here on: the value (of the reward, risk counted), and quantiles of the plain cost."""
+    """What is expected from here on: the value (of the reward, risk counted), and quantiles of the plain cost; and the
+    market's own next move (`drift`), which training needs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.value = layers(1, 1.0)
         self.quantiles = layers(len(LEVELS), 1.0)
+        self.drift = layers(1, 0.01)
         # With the network on its device, not in its file.
         self.register_buffer("levels", torch.tensor(LEVELS), persistent=False)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Value [B], and the quantiles at LEVELS [B, len(LEVELS)] of the cost still to come, usual spreads."""
         return self.value(x)[:, 0], self.quantiles(x)
+
+    def foreseen(self, x: torch.Tensor) -> torch.Tensor:
+        """The market's own move until the next decision, usual spreads, signed by the order's side, [B]."""
+        return self.drift(x)[:, 0]
 
 
 def best(scores: Sequence[torch.Tensor]) -> torch.Tensor:

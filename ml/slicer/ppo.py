@@ -1,10 +1,14 @@
 """Proximal policy optimisation (Schulman et al. 2017) over episodes of execution, the whole of it from top to bottom.
 
-Episodes come in groups that share a market's anonymous flow and the residual: what a group's others lost from the same
-decision on, beyond what the critic expected, is the market's doing and not the action's, and is taken off (a
-leave-one-out baseline). The reward is the fall of the shortfall, in usual spreads: it telescopes exactly to minus the
-shortfall, and is not discounted. Where the desk fears risk, the last reward turns that into a mixture of mean and
-CVaR (Rockafellar and Uryasev 2000), about the quantile that the critic expected at the start.
+Episodes come in groups that share a market's anonymous flow and the residual. One member of each group does nothing, so
+that it is known how the market moves by itself: nobody's trading changes that. What a policy could not foresee of that
+move, times the lots that it left to it, is luck whatever the action, and is taken off the reward (a control variate: the
+simulator's truth is in the learning signal alone). What a group's others lost from the same decision on, beyond what the
+critic expected, is taken off as well (a leave-one-out baseline).
+
+The reward is the fall of the shortfall, in usual spreads: it telescopes exactly to minus the shortfall, and is not
+discounted. Where the desk fears risk, the last reward turns that into a mixture of mean and CVaR (Rockafellar and Uryasev
+2000), about the quantile that the critic expected at the start.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +16,11 @@ from typing import NamedTuple
 
 import torch
 
+from ml.slicer.actions import NOTHING
 from ml.slicer.execution import Execution
-from ml.slicer.ground import TAIL, Ground, alone, executions, feared, loudness
+from ml.slicer.ground import TAIL, Ground, alone, executions, feared, loudness, untouched
 from ml.slicer.network import Actor, Critic, chosen, drawn_from, entropy, pinball, tail_level
-from ml.slicer.playing import played
+from ml.slicer.playing import Played, played
 from ml.slicer.rules import Rule
 
 
@@ -23,7 +28,8 @@ class Plan(NamedTuple):
     updates: int = 120
     groups: int = 96
     """In each parameter set."""
-    group: int = 4
+    group: int = 5
+    """The last of them does nothing."""
     epochs: int = 3
     minibatch: int = 4096
     rate: float = 7e-4
@@ -56,6 +62,8 @@ class Rollout(NamedTuple):
     returns: torch.Tensor
     to_come: torch.Tensor
     """Plain cost from here on, usual spreads."""
+    move: torch.Tensor
+    """Of the market by itself until the next decision, signed by the order's side, usual spreads."""
 
 
 class Progress(NamedTuple):
@@ -65,6 +73,7 @@ class Progress(NamedTuple):
     shortfall_spreads: float
     value_loss: float
     quantile_loss: float
+    drift_loss: float
     entropy: float
     clipped: float
     """Share of samples whose ratio was out of bounds."""
@@ -100,17 +109,27 @@ def collected(
     actor, critic, _, generator = learner
     parts, costs = [], []
     for execution in begun:
+        side, risk = execution.residual.side.float(), execution.residual.risk.float()
+        active = torch.arange(len(side), device=side.device) % plan.group != plan.group - 1
+        each = torch.arange(len(side), device=side.device).unflatten(0, (-1, plan.group))[:, :-1].flatten()
+
+        def act(x: torch.Tensor, may: torch.Tensor, active: torch.Tensor = active) -> torch.Tensor:
+            return torch.where(active[:, None], drawn_from(actor(x, may), generator), NOTHING)
+
         with torch.no_grad():
-            run = played(lambda x, may: drawn_from(actor(x, may), generator), rule, execution)
+            all_of_them = played(act, rule, execution)
+            run = Played(*(part[:, each] for part in all_of_them))
+            move = untouched(all_of_them.mid, plan.group).repeat_interleave(plan.group - 1, 1)
             value, quantiles = (part.unflatten(0, run.reward.shape) for part in critic(run.x.flatten(0, 1)))
+            foreseen = critic.foreseen(run.x.flatten(0, 1)).view_as(move) * side[each]
             cost = -run.reward.sum(0)
-            reward = feared(run.reward, cost, execution.residual.risk.float(), tail_level(quantiles[0], TAIL))
-            advantage = advantages(reward, value, plan.trace)
+            reward = feared(run.reward, cost, risk[each], tail_level(quantiles[0], TAIL))
+            advantage = advantages(reward + run.held * (move - foreseen), value, plan.trace)
+            mine = alone(advantage, plan.group - 1) / loudness(risk[each])
             to_come = -run.reward.flip(0).cumsum(0).flip(0)
             x, may, action = (part.flatten(0, 1) for part in (run.x, run.allowed, run.action))
-            mine = alone(advantage, plan.group) / loudness(execution.residual.risk.float())
-            log, returns = chosen(actor(x, may), action), advantage + value
-            parts.append(Rollout(x, may, action, log, mine.flatten(), returns.flatten(), to_come.flatten()))
+            rest = (chosen(actor(x, may), action), mine, advantage + value, to_come, move * side[each])
+            parts.append(Rollout(x, may, action, *(part.flatten() for part in rest)))
             costs.append(cost.mean())
     return Rollout(*(torch.cat(part) for part in zip(*parts, strict=True))), torch.stack(costs).mean()
 
@@ -126,7 +145,7 @@ def advantages(reward: torch.Tensor, value: torch.Tensor, trace: float) -> torch
 
 
 def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> torch.Tensor:
-    """Several epochs over a rollout; mean value loss, quantile loss, entropy and share clipped, [4]."""
+    """Several epochs over a rollout; mean losses of value, quantiles and drift, entropy and share clipped, [5]."""
     actor, critic, optimiser, generator = learner
     device, told = r.x.device, []
     for _ in range(plan.epochs):
@@ -140,13 +159,14 @@ def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> torch.Tens
             # Squared, not Huber: shocks are what matters.
             missed = (value - r.returns[part]).square().mean()
             spread = pinball(quantiles, r.to_come[part], critic.levels)
+            moved = (critic.foreseen(r.x[part]) - r.move[part]).square().mean()
             mixed = entropy(logs)
-            loss = 0.5 * missed + spread - gain - plan.entropy * left * mixed
+            loss = 0.5 * missed + spread + moved - gain - plan.entropy * left * mixed
             optimiser.zero_grad()
             loss.backward()
-            for network in (actor, critic.value, critic.quantiles):
+            for network in (actor, critic.value, critic.quantiles, critic.drift):
                 torch.nn.utils.clip_grad_norm_(network.parameters(), plan.gradient)
             optimiser.step()
             clipped = ((ratio - 1).abs() > plan.clip).float().mean()
-            told.append(torch.stack([missed, spread, mixed, clipped]).detach())
+            told.append(torch.stack([missed, spread, moved, mixed, clipped]).detach())
     return torch.stack(told).mean(0)
