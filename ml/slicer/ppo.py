@@ -12,44 +12,27 @@ from typing import NamedTuple
 
 import torch
 
-from lit_router.market.parameters import BookParameters
-from ml.slicer.episodes import EpisodeLaw
 from ml.slicer.execution import Execution
-from ml.slicer.network import LEVELS, Actor, Critic, chosen_log, drawn_from, entropy, tail_level
+from ml.slicer.ground import TAIL, Ground, alone, executions, feared, loudness
+from ml.slicer.network import Actor, Critic, chosen, drawn_from, entropy, pinball, tail_level
 from ml.slicer.playing import played
 from ml.slicer.rules import Rule
 
-FIRST_SEED = 10**9
-"""Episodes of training have seeds from here on; nobody else's."""
-TAIL = 0.9
-"""CVaR of this level is what counts at risk 1."""
-
 
 class Plan(NamedTuple):
-    updates: int = 150
-    groups: int = 128
+    updates: int = 120
+    groups: int = 96
     """In each parameter set."""
     group: int = 4
     epochs: int = 3
     minibatch: int = 4096
     rate: float = 7e-4
     clip: float = 0.2
-    entropy: float = 0.01
+    entropy: float = 0.003
     trace: float = 0.97
     """Lambda of the advantage's exponential average (GAE)."""
     gradient: float = 0.5
     """Longest gradient."""
-
-
-class Ground(NamedTuple):
-    """What is trained on."""
-
-    sets: Sequence[BookParameters]
-    laws: Sequence[tuple[float, EpisodeLaw]]
-    """With their weights."""
-    rule: Rule
-    device: str | torch.device = "cpu"
-    threads: int = 1
 
 
 class Learner(NamedTuple):
@@ -58,7 +41,8 @@ class Learner(NamedTuple):
     actor: Actor
     critic: Critic
     optimiser: torch.optim.Adam
-    generator: torch.Generator
+    generator: torch.Generator | None
+    """Of the actions drawn and the order of samples; None: torch's own of the device."""
 
 
 class Rollout(NamedTuple):
@@ -100,49 +84,35 @@ def train(
     """Trains from update `first` on, in place; `after` is told of each. The same seed gives the same policy on the same
     machine, resumed or not."""
     for update in range(first, plan.updates):
-        rollout, shortfall = collected(learner, ground, plan, seed, update)
+        begun = executions(ground, plan.groups, plan.group, seed, update)
+        rollout, shortfall = collected(learner, begun, ground.rule, plan)
         left = 1 - update / plan.updates
         learner.optimiser.param_groups[0]["lr"] = plan.rate * max(0.05, left)
-        after(Progress(update + 1, shortfall, *learned(learner, rollout, plan, left)))
+        told = learned(learner, rollout, plan, left)
+        # The one time that an update's figures come back from the device.
+        after(Progress(update + 1, *torch.cat([shortfall[None], told]).tolist()))
 
 
-def collected(learner: Learner, ground: Ground, plan: Plan, seed: int, update: int) -> tuple[Rollout, float]:
-    """Episodes of each set by the present policy, and their mean shortfall in usual spreads."""
+def collected(
+    learner: Learner, begun: Sequence[Execution], rule: Rule, plan: Plan
+) -> tuple[Rollout, torch.Tensor]:
+    """Episodes worked by the present policy, and their mean shortfall in usual spreads, []."""
     actor, critic, _, generator = learner
     parts, costs = [], []
-    for place, parameters in enumerate(ground.sets):
-        number = (seed * 10_000 + update) * len(ground.sets) + place
-        seeds = [FIRST_SEED + number * plan.groups + k // plan.group for k in range(plan.groups * plan.group)]
-        law = law_of(ground.laws, number)
-        execution = Execution(parameters, seeds, law, device=ground.device, threads=ground.threads)
+    for execution in begun:
         with torch.no_grad():
-            run = played(lambda x, may: drawn_from(actor(x, may), generator), ground.rule, execution)
+            run = played(lambda x, may: drawn_from(actor(x, may), generator), rule, execution)
             value, quantiles = (part.unflatten(0, run.reward.shape) for part in critic(run.x.flatten(0, 1)))
             cost = -run.reward.sum(0)
             reward = feared(run.reward, cost, execution.residual.risk.float(), tail_level(quantiles[0], TAIL))
             advantage = advantages(reward, value, plan.trace)
             to_come = -run.reward.flip(0).cumsum(0).flip(0)
             x, may, action = (part.flatten(0, 1) for part in (run.x, run.allowed, run.action))
-            log, mine, returns = chosen_log(actor(x, may), action), alone(advantage, plan.group), advantage + value
+            mine = alone(advantage, plan.group) / loudness(execution.residual.risk.float())
+            log, returns = chosen(actor(x, may), action), advantage + value
             parts.append(Rollout(x, may, action, log, mine.flatten(), returns.flatten(), to_come.flatten()))
             costs.append(cost.mean())
-    return Rollout(*(torch.cat(part) for part in zip(*parts, strict=True))), float(torch.stack(costs).mean())
-
-
-def law_of(laws: Sequence[tuple[float, EpisodeLaw]], number: int) -> EpisodeLaw:
-    """By weight, evenly spread over successive numbers (a golden-ratio sequence)."""
-    at = number * 0.6180339887498949 % 1.0 * sum(weight for weight, _ in laws)
-    for weight, law in laws:
-        at -= weight
-        if at < 0:
-            return law
-    return laws[-1][1]
-
-
-def feared(reward: torch.Tensor, cost: torch.Tensor, risk: torch.Tensor, tail: torch.Tensor) -> torch.Tensor:
-    """The rewards, [decisions, B], with the last one turned into risk's mixture of mean and tail."""
-    excess = (cost - tail).clamp(min=0) / (1 - TAIL)
-    return torch.cat([reward[:-1], (reward[-1] + risk * (cost - excess))[None]])
+    return Rollout(*(torch.cat(part) for part in zip(*parts, strict=True))), torch.stack(costs).mean()
 
 
 def advantages(reward: torch.Tensor, value: torch.Tensor, trace: float) -> torch.Tensor:
@@ -155,28 +125,21 @@ def advantages(reward: torch.Tensor, value: torch.Tensor, trace: float) -> torch
     return torch.stack(gained).flip(0)
 
 
-def alone(advantage: torch.Tensor, group: int) -> torch.Tensor:
-    """Advantages less the mean of the group's others; members of a group lie together in [decisions, B]."""
-    grouped = advantage.unflatten(1, (-1, group))
-    others = (grouped.sum(2, keepdim=True) - grouped) / max(1, group - 1)
-    return (grouped - others).flatten(1)
-
-
-def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> list[float]:
-    """Several epochs over a rollout; mean value loss, quantile loss, entropy and share clipped."""
+def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> torch.Tensor:
+    """Several epochs over a rollout; mean value loss, quantile loss, entropy and share clipped, [4]."""
     actor, critic, optimiser, generator = learner
     device, told = r.x.device, []
     for _ in range(plan.epochs):
         for part in torch.randperm(len(r.x), generator=generator, device=device).split(plan.minibatch):
             logs = actor(r.x[part], r.allowed[part])
-            ratio = (chosen_log(logs, r.action[part]) - r.log[part]).exp()
+            ratio = (chosen(logs, r.action[part]) - r.log[part]).exp()
             a = r.advantage[part]
             a = a / (a.std() + 1e-6)
             gain = torch.minimum(ratio * a, ratio.clamp(1 - plan.clip, 1 + plan.clip) * a).mean()
             value, quantiles = critic(r.x[part])
             # Squared, not Huber: shocks are what matters.
             missed = (value - r.returns[part]).square().mean()
-            spread = pinball(quantiles, r.to_come[part])
+            spread = pinball(quantiles, r.to_come[part], critic.levels)
             mixed = entropy(logs)
             loss = 0.5 * missed + spread - gain - plan.entropy * left * mixed
             optimiser.zero_grad()
@@ -186,11 +149,4 @@ def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> list[float
             optimiser.step()
             clipped = ((ratio - 1).abs() > plan.clip).float().mean()
             told.append(torch.stack([missed, spread, mixed, clipped]).detach())
-    return torch.stack(told).mean(0).tolist()
-
-
-def pinball(quantiles: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
-    """Mean quantile loss at LEVELS (Koenker and Bassett 1978)."""
-    levels = torch.tensor(LEVELS, dtype=quantiles.dtype, device=quantiles.device)
-    over = cost[:, None] - quantiles
-    return torch.maximum(levels * over, (levels - 1) * over).mean()
+    return torch.stack(told).mean(0)
