@@ -166,6 +166,11 @@ def by_rule_alone(
     return LearnedSlices(slicer, instruments, curve, lambda observations: [NO_WEIGHTS] * len(observations))
 
 
+def on_one_core() -> None:
+    """For the process that lives on this: more threads would only wait for one another, the tensors being small."""
+    torch.set_num_threads(1)
+
+
 def within_limits(possible: Possible) -> torch.Tensor:
     """Which choices venues and the desk's limit leave, bool [B, sum(HEADS)]."""
     needs = [*(0 if name in ALWAYS else 1 for name in CROSS), *(0 if name in ALWAYS else 2 for name in PLACE)]
