@@ -76,7 +76,7 @@ class DealerModels:
         self.leakage, self._leakage_trees = leakage, leakage_trees
         for booster in filter(None, (response, quote, leakage_trees)):
             booster.set_param({"nthread": 1})
-        varying = [FEATURES.index(name) for name in ("log_asked", "law", "law_scale")]
+        varying = [FEATURES.index(name) for name in ("log_asked", "law")]
         walked = Forest(quote, varying)
         self._predict_quote: Predict = walked.inplace_predict
         self._moved_by_trees: Predict = partial(walked.contributions, output=MEDIAN)
