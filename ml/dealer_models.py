@@ -28,6 +28,7 @@ KIND = "dealers"
 UNSEEN_WIDENING = 1.5
 """A dealer never asked looks average to the models, and may be worse: its dear quantiles are spread by this."""
 MEDIAN = QUANTILES.index(0.5)
+_TWO_WAY = FEATURES.index("two_way")
 _NAMES = np.array(FEATURES, dtype=object)
 
 
@@ -86,6 +87,11 @@ class DealerModels:
     @property
     def version(self) -> str:
         return self.manifest.version
+
+    @property
+    def knows_hidden_sides(self) -> bool:
+        """Whether both kinds of request, with the side shown and hidden, were among those learned from."""
+        return self._margin.low[_TWO_WAY] < self._margin.high[_TWO_WAY]
 
     def by_xgboost(self) -> "DealerModels":
         """The same models, with XGBoost itself to predict: for comparison."""

@@ -54,7 +54,7 @@ DEALER_FEATURES = (
 
 FEATURES = REQUEST_FEATURES + DEALER_FEATURES
 
-RULES = "2"
+RULES = "3"
 """Version of how features are computed; raise it with any change of meaning."""
 
 

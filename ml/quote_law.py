@@ -2,8 +2,8 @@
 
 Relative to the reference cost, a quote is taken to be linear in half the spread, volatility times sqrt(own lots), both
 again for a named desk and over the number asked (shading, as in a first-price auction), and a provision for losers that
-trade ahead. Each dealer has its own coefficients by ridge about declared ones, and its own level in each sector.
-What recent quotes in the sector leave is the trace of its inventory.
+trade ahead, which nobody can where the side is hidden. Each dealer has its own coefficients by ridge about declared
+ones, and its own level in each sector. What recent quotes in the sector leave is the trace of its inventory.
 """
 
 import math
@@ -63,6 +63,7 @@ def terms(facts: RequestFacts, lots: Array | float, asked: Array | float) -> tup
     spread = np.full_like(risk, facts.spread_bps / 2 / reference)
     both = spread + RISK * risk
     provision = facts.volatility_bps * math.sqrt(facts.size) / reference * (np.log(asked) + 0.4)
+    provision = provision * (not facts.two_way)
     return spread, risk, provision, both * (not facts.anonymous), both / asked
 
 
