@@ -14,6 +14,7 @@ from ml.features import FEATURES, features, schema_hash
 from ml.forest import Forest, Predict
 from ml.leakage import Leakage
 from ml.memory import DealerState, PanelMemory
+from ml.model_card import CARD, card
 from ml.outcomes import RequestFacts
 from ml.quote_law import reference_cost_bps
 from ml.quote_model import Margin, relative_quantiles, scale_of
@@ -118,11 +119,12 @@ class DealerModels:
             raise registry.ModelMismatch(f"model {manifest.version} is incomplete: {broken}") from broken
 
     def save(self, folder: Path) -> "DealerModels":
-        """Writes the models; returns them under their final version."""
+        """Writes the models and their card; returns them under their final version."""
         boosters = {"response": self._response, "quote": self._quote}
         if self._leakage_trees is not None:
             boosters["leakage"] = self._leakage_trees
         self.manifest = registry.save(folder, self.manifest, boosters)
+        (folder / CARD).write_text(card(self.manifest))
         return self
 
     def quote_quantiles(self, x: NDArray[np.float32]) -> Array:

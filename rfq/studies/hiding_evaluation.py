@@ -2,9 +2,9 @@
 
 Both ways meet the same chances in the same state, and the desks' habit leads the world on. Hidden, nobody can trade
 ahead, and nobody provides for it; but both prices have to stand, so that spread and risk are dearer, and no dealer
-comes forward because the request would cut its inventory. How much dearer is declared (`DealerTraits.two_way_premium`) and
-swept here: nobody publishes it. Then the models, who learned from a log of both kinds, say beforehand what hiding would
-save.
+comes forward because the request would cut its inventory. How much dearer is declared and swept here
+(`DealerTraits.two_way_premium`): nobody publishes it. Then the models, who learned from a log of both kinds, say
+beforehand what hiding would save.
 """
 
 from functools import partial
