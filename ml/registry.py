@@ -39,7 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     signs: Mapping[str, Mapping[str, int]]
     """What is constrained to rise (1) or fall (-1) with which features."""
     code: str
-    """The version of this package, and a digest of the sources that models are made by."""
+    """See `code_version`."""
 
 
 def save(folder: Path, manifest: Manifest, boosters: Mapping[str, xgb.Booster]) -> Manifest:
@@ -54,7 +54,7 @@ def save(folder: Path, manifest: Manifest, boosters: Mapping[str, xgb.Booster]) 
                           sort_keys=True)  # fmt: skip
     version = f"{manifest.kind}-{hashlib.sha256(contents.encode()).hexdigest()[:10]}"
     full = msgspec.structs.replace(
-        manifest, version=version, library=f"xgboost {xgb.__version__}", digests=digests, code=_code()
+        manifest, version=version, library=f"xgboost {xgb.__version__}", digests=digests, code=code_version()
     )
     for stale in folder.glob("*.ubj"):
         if stale.name not in files:
@@ -66,11 +66,11 @@ def save(folder: Path, manifest: Manifest, boosters: Mapping[str, xgb.Booster]) 
     return full
 
 
-def _code() -> str:
-    """Which code this is."""
-    sources = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        sources.update(path.name.encode() + path.read_bytes())
+def code_version() -> str:
+    """The version of this package, and a digest of the sources that models are made by."""
+    sources, room = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(room.rglob("*.py")):
+        sources.update(str(path.relative_to(room)).encode() + path.read_bytes())
     return f"sotto {importlib.metadata.version('sotto')}, ml {sources.hexdigest()[:12]}"
 
 
