@@ -61,8 +61,7 @@ def card(figures: Figures, seed: int) -> str:
         "| | |",
         "|---|---|",
         f"| learned from | {shown(said('train_rfqs'))} RFQs until {said('train_until_utc')} UTC |",
-        f"| judged on | {shown(said('test_rfqs'))} RFQs, {said('test_from_utc')} to "
-        f"{said('test_until_utc')} UTC |",
+        f"| judged on | {shown(said('test_rfqs'))} RFQs, {said('test_from_utc')} to {said('test_until_utc')} UTC |",
         f"| not met in training | {said('unseen_clients')} clients, {said('unseen_instruments')} instruments |",
         f"| chosen | half-life {shown(said('chosen_half_life_days'))} days, ridge {shown(said('chosen_ridge'))}, "
         f"{shown(said('chosen_trees'))} trees |",
