@@ -1,5 +1,6 @@
 """From a request to a decision that can be stored and explained: forecast, greedy path, draw, scores."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from ml.expected_cost import BlockTerms, ExpectedCost, default_rest, rest_cost
 from ml.memory import PanelMemory
 from ml.outcomes import RequestFacts, facts_of
 from ml.selection import Allowance, Bounds, Choice, Exploration, Path, choose, greedy
-from ml.thompson import curve_interval, doubts_of
+from ml.thompson import Thompson, curve_interval, doubts_of, draw
+from rfq.domain.errors import BadInput
 from rfq.domain.selection import QUANTILES, DealerScore, Selection
 from rfq.domain.values import DealerId
 from rfq.ports import SelectionRequest
@@ -23,9 +25,12 @@ MOST_COUNTS = 8
 class Chooser:
     """Holds the models and the desk's way of choosing; every call stands alone and may run in any thread."""
 
-    def __init__(self, models: DealerModels, exploration: Exploration | None = None, at_least: int = 3) -> None:
+    def __init__(
+        self, models: DealerModels, exploration: Exploration | Thompson | None = None, at_least: int = 3
+    ) -> None:
         """`at_least` dealers are asked where terms and panel allow: greedy choice under-asks, and the quotes of
-        one more keep what is known of it fresh."""
+        one more keep what is known of it fresh. Thompson sampling falls back to random slots where doubts cannot be
+        had, and says so."""
         self._models = models
         self._exploration = exploration or Exploration()
         self._at_least = at_least
@@ -78,23 +83,39 @@ class Chooser:
         terms, rng = c.request.terms, np.random.default_rng(c.request.seed)
         least_share = terms.least_at_quotes / terms.leg.quantity
         block = BlockTerms(size=c.facts.size, least_share=least_share, max_winners=terms.max_winners)
-        cost = ExpectedCost(forecast, block, c.rest, rng)
         everyone = range(len(c.dealers))
         least = min(max(terms.min_dealers, c.request.regulatory_least, self._at_least), c.most)
         budget, notes, allowance = c.request.leakage_budget_bps, c.notes, None
         if budget:
             allowance = Allowance(forecast.leakage_bps[_nearest(forecast, least)], budget, least)
-        path = greedy(cost, everyone, c.most, c.include, allowance)
-        choice = choose(path, everyone, Bounds(least, c.most, c.include), self._exploration, rng, allowance)
+        bounds, how, doubts = Bounds(least, c.most, c.include), self._exploration, None
+        if isinstance(how, Thompson) or c.request.intervals:
+            try:
+                doubts = doubts_of(self._models, c.facts, forecast)
+            except BadInput as unusable:
+                notes = (*notes, f"how far the models may be wrong is not known: {unusable}")
+        if isinstance(how, Thompson) and doubts is None:
+            how = Exploration()
+            notes = (*notes, "explored by slots: Thompson sampling needs to know how far the models may be wrong")
+        if isinstance(how, Thompson) and doubts is not None:
+            made = draw(forecast, doubts, block, c.rest, bounds, how, rng, allowance)
+            cost, path = made.cost, made.path
+            explored = tuple(d for d in made.chosen if d not in made.best)
+            choice = Choice(made.chosen, made.propensities, explored, made.of_set)
+        else:
+            assert isinstance(how, Exploration)
+            cost = ExpectedCost(forecast, block, c.rest, rng)
+            path = greedy(cost, everyone, c.most, c.include, allowance)
+            choice = choose(path, everyone, bounds, how, rng, allowance)
         at = _nearest(forecast, len(choice.chosen))
         if allowance and allowance.leakage_bps[list(choice.chosen)].sum() > budget:
             notes = (*notes, f"leakage budget of {budget:g} bps exceeded: so many have to be asked")
         low, high = (), ()
-        if c.request.intervals:
-            doubts = doubts_of(self._models, c.facts, forecast)
+        if c.request.intervals and doubts is not None:
             low, high = curve_interval(forecast, doubts, block, c.rest, path, rng)
         order = (*path.order, *_others(cost, everyone, path))
-        return _Decision(forecast, path, choice, order, at, notes, tuple(map(float, low)), tuple(map(float, high)))
+        sure = tuple(map(float, low)), tuple(map(float, high))
+        return _Decision(forecast, path, choice, order, at, str(how), notes, *sure)
 
     def _selection(self, c: "_Considered", d: "_Decision", reasons: Sequence[dict[str, float]]) -> Selection:
         forecast, at = d.forecast, d.at
@@ -121,12 +142,16 @@ class Chooser:
             seed=c.request.seed,
             explored=tuple(c.dealers[i] for i in d.choice.explored),
             notes=d.notes,
+            exploration=d.exploration,
+            set_propensity=d.choice.of_set,
             marginal_low_bps=d.low_bps,
             marginal_high_bps=d.high_bps,
         )
 
     def _nobody(self, c: "_Considered") -> Selection:
-        return Selection((), (), {}, (float(c.rest[-1]),), self.version, c.request.seed, notes=c.notes)
+        return Selection(
+            (), (), {}, (float(c.rest[-1]),), self.version, c.request.seed, notes=c.notes, set_propensity=1.0
+        )
 
 
 class _Considered(NamedTuple):
@@ -150,6 +175,7 @@ class _Decision(NamedTuple):
     """Everyone, best first."""
     at: int
     """Index of the forecast for the number asked."""
+    exploration: str
     notes: tuple[str, ...]
     low_bps: tuple[float, ...]
     high_bps: tuple[float, ...]
@@ -180,6 +206,8 @@ def prior_selection(request: SelectionRequest, notes: tuple[str, ...]) -> Select
         model_version="priors",
         seed=request.seed,
         notes=notes,
+        exploration="priors: drawn evenly from the panel beside those that are to be included",
+        set_propensity=1.0 / math.comb(len(others), room),
     )
 
 

@@ -1,7 +1,8 @@
 """The chooser in a process of its own: models never hold the interpreter that the event loop runs in.
 
 What waits while a batch is under way is chosen for in the next one, together. Frames over the child's standard input
-and output are a length (4 bytes) and a pickle; both ends are this program. `python -m ml.model_process [folder]`.
+and output are a length (4 bytes) and a pickle; both ends are this program. `python -m ml.model_process HOW [folder]`,
+where HOW is the exploration as JSON.
 """
 
 import asyncio
@@ -14,11 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import structlog
 
 from ml.choosing import Chooser
 from ml.dealer_models import DealerModels
 from ml.memory import PanelMemory
+from ml.selection import Exploration
+from ml.thompson import Thompson
 from rfq.domain.errors import OurFault
 from rfq.domain.selection import Selection
 from rfq.ports import SelectionRequest
@@ -41,8 +45,8 @@ class ModelsAway(OurFault):
 class ModelProcess:
     """`async with ModelProcess(folder) as models:` then `await models.select(...)`. Started again if it dies."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None = None, exploration: Exploration | Thompson | None = None) -> None:
+        self._folder, self._exploration = folder, exploration or Exploration()
         self._process: asyncio.subprocess.Process | None = None
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Selection]] = {}
@@ -94,7 +98,10 @@ class ModelProcess:
         writer.write(_framed(message))
 
     async def _start(self) -> None:
-        arguments = [] if self._folder is None else [str(self._folder)]
+        arguments = [
+            msgspec.json.encode(self._exploration).decode(),
+            *([] if self._folder is None else [str(self._folder)]),
+        ]
         # It ends when its input does: with us, however we end.
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ml.model_process", *arguments),
@@ -163,11 +170,11 @@ def _framed(message: object) -> bytes:
 # --- in the process ----------------------------------------------------------------------------------------------
 
 
-def main(folder: Path | None) -> None:
+def main(exploration: Exploration | Thompson, folder: Path | None) -> None:
     """Says its version, then answers until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends our input.
     try:
-        chooser = Chooser(DealerModels.load(folder))
+        chooser = Chooser(DealerModels.load(folder), exploration)
     except Exception as error:
         os.write(1, _framed((False, str(error))))
         return
@@ -206,4 +213,7 @@ def _chosen(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main(
+        msgspec.json.decode(sys.argv[1], type=Exploration | Thompson),
+        Path(sys.argv[2]) if len(sys.argv) > 2 else None,
+    )

@@ -29,6 +29,8 @@ from lit_router.router import OrderRouter
 from ml.model_process import ModelProcess
 from ml.predictor import PanelPredictor
 from ml.residual_cost import SquareRootResidual
+from ml.selection import Exploration
+from ml.thompson import Thompson
 from rfq import keys
 from rfq.api.edge import Edge
 from rfq.benchmarks import Benchmarks
@@ -117,7 +119,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         )
         thinking = ThreadPoolExecutor(1, thread_name_prefix="models")
         stack.callback(thinking.shutdown, wait=False, cancel_futures=True)
-        models = await stack.enter_async_context(ModelProcess(settings.models_dir))
+        models = await stack.enter_async_context(ModelProcess(settings.models_dir, _exploration(settings)))
         predictor = PanelPredictor(models, history, instruments, clock, thinking)
         stack.push_async_callback(predictor.close)
         await predictor.start(market_clock.now())
@@ -192,6 +194,12 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         log.info("service up", **settings.shown())
         yield service
         edge.close_streams()
+
+
+def _exploration(settings: Settings) -> Exploration | Thompson:
+    if settings.exploration == "thompson":
+        return Thompson(budget_bps=settings.exploration_budget_bps)
+    return Exploration()
 
 
 async def _note_model(controls: ControlStore, version: str, clock: Clock, market_clock: MarketClock) -> None:

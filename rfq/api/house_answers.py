@@ -46,6 +46,10 @@ class PlanAnswer(Answer, frozen=True):
     residual: tuple[ResidualPointAnswer, ...] | None
     model_version: str
     notes: tuple[str, ...] = ()
+    exploration: str = ""
+    """How the choice was randomised, and how much of it."""
+    set_propensity: float | None = None
+    """Probability with which just these were to be asked together."""
 
 
 class DealerAnswer(Answer, frozen=True):

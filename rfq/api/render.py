@@ -221,6 +221,8 @@ def plan(p: PlanAnswer, i: Instrument) -> h.PlanAnswer:
         ),
         model_version=p.selection.model_version,
         notes=p.selection.notes,
+        exploration=p.selection.exploration,
+        set_propensity=p.selection.set_propensity,
     )
 
 

@@ -35,6 +35,10 @@ class Selection(Frozen, frozen=True):
     explored: tuple[DealerId, ...] = ()
     """Those among the chosen who owe their place to randomisation."""
     notes: tuple[str, ...] = ()
+    exploration: str = ""
+    """How the choice was randomised, in words: by which way, and how much of it."""
+    set_propensity: float | None = None
+    """Exact probability with which just the chosen were to be asked together."""
     marginal_low_bps: tuple[float, ...] = ()
     marginal_high_bps: tuple[float, ...] = ()
     """90% bounds of `marginal_bps` over what might as well be believed of the dealers; empty where not asked for."""
