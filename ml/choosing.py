@@ -7,19 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.dealer_models import Asking, DealerModels, Forecast
-from ml.expected_cost import BlockTerms, ExpectedCost, default_rest, rest_cost
+from ml import widening
+from ml.dealer_models import Asking, DealerModels, Forecast, counts_up_to
+from ml.expected_cost import BlockTerms, ExpectedCost, rest_of
 from ml.memory import PanelMemory
 from ml.outcomes import RequestFacts, facts_of
 from ml.selection import Allowance, Bounds, Choice, Exploration, Path, choose, greedy
 from ml.thompson import Thompson, curve_interval, doubts_of, draw
 from rfq.domain.errors import BadInput
-from rfq.domain.selection import QUANTILES, DealerScore, Selection
+from rfq.domain.selection import QUANTILES, DealerScore, Selection, WaveDecision
 from rfq.domain.values import DealerId
-from rfq.ports import SelectionRequest
-
-MOST_COUNTS = 8
-"""Numbers asked that are predicted for; further ones use the nearest."""
+from rfq.ports import SelectionRequest, WaveRequest
 
 
 class Chooser:
@@ -51,22 +49,26 @@ class Chooser:
         askable = [c for c in considered if c.most]
         decisions: dict[int, Selection] = {}
         if askable:
-            forecasts = self._models.forecasts([Asking(c.facts, c.dealers, _counts(c.most)) for c in askable], memory)
+            forecasts = self._models.forecasts(
+                [Asking(c.facts, c.dealers, counts_up_to(c.most)) for c in askable], memory
+            )
             decided = [self._decide(c, forecast) for c, forecast in zip(askable, forecasts, strict=True)]
             reasons = self._models.all_reasons([c.facts for c in askable], [d.forecast.x[d.at] for d in decided])
             for c, decision, why in zip(askable, decided, reasons, strict=True):
                 decisions[id(c)] = self._selection(c, decision, why)
         return [decisions.get(id(c)) or self._nobody(c) for c in considered]
 
+    def further(self, wave: WaveRequest, memory: PanelMemory, holds: float = widening.HELD) -> WaveDecision:
+        """Whether to ask more of a live auction's dealers: see `ml.widening`."""
+        return widening.further(self._models, wave, memory, holds)
+
     def _consider(self, request: SelectionRequest, notes: tuple[str, ...], memory: PanelMemory) -> "_Considered":
         terms, facts = request.terms, facts_of(request)
         if not memory.knows_sector(facts.sector):
             notes = (*notes, f"nothing is known of sector {facts.sector!r}: what dealers do elsewhere stands in")
         dealers = tuple(d for d in request.panel if d not in terms.exclude)
-        if request.residual is not None:
-            rest = rest_cost(request.residual)
-        else:
-            rest = default_rest(facts.size, facts.volatility_bps, facts.spread_bps)
+        rest = rest_of(request.residual, facts)
+        if request.residual is None:
             notes = (*notes, "no residual is worked: lots not filled are priced as if worked over a day")
         include = tuple(dealers.index(d) for d in dict.fromkeys(terms.include) if d in dealers)
         absent = [d for d in terms.include if d not in dealers]
@@ -81,8 +83,7 @@ class Chooser:
 
     def _decide(self, c: "_Considered", forecast: Forecast) -> "_Decision":
         terms, rng = c.request.terms, np.random.default_rng(c.request.seed)
-        least_share = terms.least_at_quotes / terms.leg.quantity
-        block = BlockTerms(size=c.facts.size, least_share=least_share, max_winners=terms.max_winners)
+        block = BlockTerms.of(terms, c.facts.size)
         everyone = range(len(c.dealers))
         least = min(max(terms.min_dealers, c.request.regulatory_least, self._at_least), c.most)
         budget, notes, allowance = c.request.leakage_budget_bps, c.notes, None
@@ -209,13 +210,6 @@ def prior_selection(request: SelectionRequest, notes: tuple[str, ...]) -> Select
         exploration="priors: drawn evenly from the panel beside those that are to be included",
         set_propensity=1.0 / math.comb(len(others), room),
     )
-
-
-def _counts(most: int) -> list[int]:
-    """Numbers asked to predict for: each up to MOST_COUNTS, else so many spread from 1 to `most`."""
-    if most <= MOST_COUNTS:
-        return list(range(1, most + 1))
-    return sorted({round(n) for n in np.geomspace(1, most, MOST_COUNTS)})
 
 
 def _nearest(forecast: Forecast, asked: int) -> int:

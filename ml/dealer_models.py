@@ -25,6 +25,8 @@ from rfq.domain.values import DealerId
 Array = NDArray[np.float64]
 
 KIND = "dealers"
+MOST_COUNTS = 8
+"""Numbers asked that are predicted for; further ones use the nearest."""
 UNSEEN_WIDENING = 1.5
 """A dealer never asked looks average to the models, and may be worse: its dear quantiles are spread by this."""
 MEDIAN = QUANTILES.index(0.5)
@@ -57,6 +59,13 @@ class Asking(msgspec.Struct, frozen=True):
     facts: RequestFacts
     dealers: Sequence[DealerId]
     asked: Sequence[int]
+
+
+def counts_up_to(most: int) -> list[int]:
+    """Numbers asked to predict for: each up to MOST_COUNTS, else so many spread from 1 to `most`."""
+    if most <= MOST_COUNTS:
+        return list(range(1, most + 1))
+    return sorted({round(n) for n in np.geomspace(1, most, MOST_COUNTS)})
 
 
 class DealerModels:

@@ -24,8 +24,8 @@ from ml.memory import PanelMemory
 from ml.selection import Exploration
 from ml.thompson import Thompson
 from rfq.domain.errors import OurFault
-from rfq.domain.selection import Selection
-from rfq.ports import SelectionRequest
+from rfq.domain.selection import Selection, WaveDecision
+from rfq.ports import SelectionRequest, WaveRequest
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class ModelProcess:
         self._folder, self._exploration = folder, exploration or Exploration()
         self._process: asyncio.subprocess.Process | None = None
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Selection]] = {}
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._memory = PanelMemory()
         self._keeping: asyncio.Task[None] | None = None
         self.version = ""
@@ -78,11 +78,18 @@ class ModelProcess:
 
     async def select(self, request: SelectionRequest, notes: tuple[str, ...]) -> Selection:
         """See Chooser.select. Raises ModelsAway, and OurFault for what went wrong in choosing."""
+        return await self._asked(request, notes)
+
+    async def further(self, wave: WaveRequest, holds: float) -> WaveDecision:
+        """See Chooser.further. Raises as `select` does."""
+        return await self._asked(wave, holds)
+
+    async def _asked(self, what: object, more: object) -> Any:
         if len(self._waiting) >= MOST_WAITING:
             raise ModelsAway(f"{MOST_WAITING} requests wait for the models already")
         number = next(self._numbers)
-        answer: asyncio.Future[Selection] = asyncio.get_running_loop().create_future()
-        self._send((number, request, notes))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._send((number, what, more))
         self._waiting[number] = answer
         try:
             return await answer
@@ -183,13 +190,18 @@ def main(exploration: Exploration | Thompson, folder: Path | None) -> None:
     while more := os.read(0, 1 << 20):
         buffer += more
         waiting: list[tuple[int, SelectionRequest, tuple[str, ...]]] = []
+        waves: list[tuple[int, WaveRequest, float]] = []
         while len(buffer) >= 4 and len(buffer) >= (end := 4 + int.from_bytes(buffer[:4], "big")):
-            number, what, notes = pickle.loads(buffer[4:end])
+            number, what, more = pickle.loads(buffer[4:end])
             buffer = buffer[end:]
-            if number:
-                waiting.append((number, what, notes))
-            else:
+            if not number:
                 memory = what
+            elif isinstance(what, WaveRequest):
+                waves.append((number, what, more))
+            else:
+                waiting.append((number, what, more))
+        for wave in waves:  # Their quotes are running out.
+            _write(_framed([_further(chooser, *wave, memory)]))
         for first in range(0, len(waiting), MOST_TOGETHER):
             _write(_framed(_chosen(chooser, waiting[first : first + MOST_TOGETHER], memory)))
 
@@ -210,6 +222,15 @@ def _chosen(
         if len(waiting) == 1:
             return [(waiting[0][0], None, f"{type(error).__name__}: {error}")]
         return [_chosen(chooser, [one], memory)[0] for one in waiting]
+
+
+def _further(
+    chooser: Chooser, number: int, wave: WaveRequest, holds: float, memory: PanelMemory
+) -> tuple[int, WaveDecision | None, str]:
+    try:
+        return number, chooser.further(wave, memory, holds), ""
+    except Exception as error:
+        return number, None, f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

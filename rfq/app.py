@@ -160,6 +160,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
                     takeover_s=settings.lease_s / 4,
                     regulatory_dealers=settings.regulatory_dealers,
                     leakage_budget_bps=settings.leakage_budget_bps,
+                    wave_decision_s=settings.wave_decision_s,
                 ),
                 observe=observe,
             )

@@ -81,6 +81,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exploration_budget_bps: Annotated[
         float, Meta(ge=0, le=100, description="Most that a set drawn by thompson may be expected to cost over the best")
     ] = 0.5
+    wave_decision_s: Annotated[
+        float, Meta(gt=0, le=60, description="Longest wait for the models to decide on a wave; then a rule does")
+    ] = 0.5
     models_dir: Annotated[Path | None, Meta(description="Trained models; default: those in the package")] = None
 
     # Dealers.

@@ -51,3 +51,25 @@ class Selection(Frozen, frozen=True):
     @property
     def expected_cost_bps(self) -> float:
         return self.curve_bps[min(len(self.chosen), len(self.curve_bps) - 1)]
+
+
+class WaveDecision(Frozen, frozen=True):
+    """Whether further dealers were asked once those asked before had answered, and why."""
+
+    wave: int
+    """The one decided on: 2 is the first further one."""
+    further: tuple[DealerId, ...]
+    """Who is asked in it; nobody where what is in hand had better be taken."""
+    by: str
+    """'models', or 'rule' where they could not say or the terms left nothing to weigh."""
+    reason: str
+    """In words, without figures: those would tell of quotes that are still sealed."""
+    saving_bps: float | None = None
+    """Expected of the wider set over what is in hand, in bps of the mid over the whole block; the least that is worth
+    the wait is `margin_bps`. None where the models did not say."""
+    margin_bps: float | None = None
+    holds: float | None = None
+    """Probability with which a quote in hand was expected to be good still when the further ones are in."""
+    moved_bps: float | None = None
+    """Adverse move expected until then from those asked before."""
+    model_version: str = ""

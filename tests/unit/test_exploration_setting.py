@@ -1,4 +1,4 @@
-"""Exploration as the service runs it: one setting, exact propensities in the decision, slots where doubts are missing."""
+"""Exploration as the service runs it: a setting, exact propensities in the decision, slots where doubt is not known."""
 
 import math
 from collections import Counter

@@ -49,6 +49,7 @@ def asked_once(minute: float, dealer: DealerId, **changes) -> DealerOutcome:
         side=Side.BUY, shown_side=RequestSide.BUY, quantity=Quantity(50_000), asked=1, propensity=1.0,
         session_at=at, market_at=at, mid_at_ask=Price(20_000), anonymous=False, answered=True, response_s=1.0,
         quote_price=Price(20_020), mid_at_quote=Price(20_000), lifted=False, confirmed=False, refused=False,
+        window_s=10.0, withdrawn=False,
         mark_outs=(None,) * 5, controls=(None,) * 5,
     )  # fmt: skip
     return DealerOutcome(**(values | changes))
