@@ -88,7 +88,7 @@ class PanelPredictor:
             if isinstance(self._chooser, ModelProcess):
                 return await self._chooser.further(wave, holds)
             return await self._run(self._chooser.further, wave, memory, holds)
-        except (xgb.core.XGBoostError, BadInput) as broken:
+        except (xgb.core.XGBoostError, BadInput, ValueError, ArithmeticError) as broken:
             raise OurFault(f"models failed: {str(broken).splitlines()[0]}") from broken
 
     async def close(self) -> None:
