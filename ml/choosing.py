@@ -111,6 +111,10 @@ class Chooser:
         at = _nearest(forecast, len(choice.chosen))
         if allowance and allowance.leakage_bps[list(choice.chosen)].sum() > budget:
             notes = (*notes, f"leakage budget of {budget:g} bps exceeded: so many have to be asked")
+        typical_s, window_s = float(np.median(forecast.response_s)), c.facts.window_s
+        if typical_s > window_s:
+            late = "half of those who would quote may be late"
+            notes = (*notes, f"quote_window_s {window_s:g} is less than a typical dealer's {typical_s:.1f} s: {late}")
         low, high = (), ()
         if c.request.intervals and doubts is not None:
             low, high = curve_interval(forecast, doubts, block, c.rest, path, rng)
@@ -122,6 +126,7 @@ class Chooser:
         forecast, at = d.forecast, d.at
         response, costs = forecast.response[at].tolist(), forecast.cost_bps[at].tolist()
         leakage, fade = forecast.leakage_bps[at].tolist(), forecast.fade.tolist()
+        usual_s = forecast.response_s.tolist()
         ranking = tuple(
             DealerScore(
                 dealer_id=c.dealers[i],
@@ -131,6 +136,7 @@ class Chooser:
                 fade_probability=fade[i],
                 reasons=reasons[i],
                 fallback="" if forecast.seen[i] else "not asked within the lookback: the panel's average, widened",
+                response_s=usual_s[i],
             )
             for i in d.order
         )

@@ -39,6 +39,7 @@ def forecast(seed: int, dealers: int = 6, **changes) -> Forecast:
         fade=rng.uniform(0.01, 0.3, dealers),
         quoted_size=rng.uniform(0.01, 0.08, dealers),
         seen=np.ones(dealers, dtype=bool),
+        response_s=np.full(dealers, 3.0),
         x=np.zeros((dealers, dealers, len(FEATURES)), dtype=np.float32),
     )
     return Forecast(**(values | changes))

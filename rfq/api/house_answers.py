@@ -21,6 +21,8 @@ class RankedDealerAnswer(Answer, frozen=True):
     marginal_bps: float | None
     reasons: dict[str, float]
     fallback: str = ""
+    response_s: float | None = None
+    """Median time to a quote, given that there will be one."""
     marginal_low_bps: float | None = None
     marginal_high_bps: float | None = None
 

@@ -241,6 +241,7 @@ def ranking(s: Selection) -> tuple[h.RankedDealerAnswer, ...]:
             marginal_bps=marginal[n] if n < len(marginal) else None,
             reasons=score.reasons,
             fallback=score.fallback,
+            response_s=score.response_s,
             marginal_low_bps=s.marginal_low_bps[n] if n < len(s.marginal_low_bps) else None,
             marginal_high_bps=s.marginal_high_bps[n] if n < len(s.marginal_high_bps) else None,
         )

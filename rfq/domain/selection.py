@@ -17,6 +17,8 @@ class DealerScore(Frozen, frozen=True):
     """Largest feature contributions, feature name -> bps of expected cost."""
     fallback: str = ""
     """Why a prior was used instead of the model, if so."""
+    response_s: float | None = None
+    """Median time to a quote, given that there will be one; None where nothing is known."""
 
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)

@@ -31,6 +31,7 @@ class DealerAsked(Frozen, frozen=True):
     reason: str
     late: bool
     response_s: float | None
+    expected_response_s: float | None
     price: Decimal | None
     revision: int | None
     firm: bool | None
@@ -131,6 +132,7 @@ class Panel:
             reason=request.reason,
             late=any(q.status is QuoteStatus.LATE for q in quotes),
             response_s=(request.answered_at - request.asked_at).total_seconds() if request.answered_at else None,
+            expected_response_s=score.response_s if score else None,
             price=None if price is None else self._money(price),
             revision=quote.revision if quote else None,
             firm=quote.firm if quote else None,

@@ -171,6 +171,29 @@ async def test_quotes_taken_back_before_make_the_next_ones_count_for_less(house:
     assert made and made[0].holds <= 17 / 23
 
 
+# --- response times ------------------------------------------------------------------------------------------------
+
+
+async def test_stored_rows_say_how_long_a_dealer_had_and_took(house: House, models: DealerModels) -> None:
+    house.offers("alpha", GOOD, after_s=1.5)
+    house.dealer("bravo").on_request(Quotes(1.0, offer=offer(DEAR)), Withdraws(1.2))
+    house.dealer("charlie")
+    chosen_by(house, models)
+    rfq_id = await house.submit(terms(residual=HOUR, quote_window_s=4.0))
+    rfq = await house.until(rfq_id)
+    reader = counted(PostgresHistory(house._database), house.loop)
+    rows = {row.dealer_id: row async for row in reader.outcomes(rfq.market_received_at, 10)}
+    assert {d: (row.window_s, row.response_s, row.withdrawn) for d, row in rows.items()} == {
+        "alpha": (4.0, 1.5, False),
+        "bravo": (4.0, 1.0, True),
+        "charlie": (4.0, None, False),
+    }
+    told = {d.dealer_id: d for d in (await report(house.reader, rfq, INSTRUMENT, {})).dealers}
+    expected = models.times.median_s(4.0, [told[n].dealer_id for n in ("alpha", "bravo", "charlie")])
+    assert [told[n].expected_response_s for n in ("alpha", "bravo", "charlie")] == pytest.approx(expected.tolist())
+    await check(house, [rfq_id])
+
+
 # --- exploration ---------------------------------------------------------------------------------------------------
 
 
