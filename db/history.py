@@ -12,7 +12,7 @@ from sqlalchemy import Row, text
 from db.database import Database
 from db.mapping import from_json
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
-from rfq.domain.quote import Quote, Request
+from rfq.domain.quote import Quote, QuoteStatus, Request
 from rfq.domain.values import Side
 from rfq.ports import DealerOutcome
 
@@ -103,6 +103,8 @@ def _outcome(row: Row[tuple[object, ...]]) -> DealerOutcome:
         lifted=row.lifted,
         confirmed=row.confirmed,
         refused=row.refused,
+        window_s=(request.deadline - request.asked_at).total_seconds(),
+        withdrawn=quote is not None and quote.status is QuoteStatus.WITHDRAWN,
         mark_outs=mark_outs,
         controls=controls,
     )

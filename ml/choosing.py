@@ -1,32 +1,35 @@
 """From a request to a decision that can be stored and explained: forecast, greedy path, draw, scores."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.dealer_models import Asking, DealerModels, Forecast
-from ml.expected_cost import BlockTerms, ExpectedCost, default_rest, rest_cost
+from ml import widening
+from ml.dealer_models import Asking, DealerModels, Forecast, counts_up_to
+from ml.expected_cost import BlockTerms, ExpectedCost, rest_of
 from ml.hiding import saved_by_hiding
 from ml.memory import PanelMemory
 from ml.outcomes import RequestFacts, facts_of
 from ml.selection import Allowance, Bounds, Choice, Exploration, Path, choose, greedy
-from ml.thompson import curve_interval, doubts_of
-from rfq.domain.selection import QUANTILES, DealerScore, Selection
+from ml.thompson import Thompson, curve_interval, doubts_of, draw
+from rfq.domain.errors import BadInput
+from rfq.domain.selection import QUANTILES, DealerScore, Selection, WaveDecision
 from rfq.domain.values import DealerId
-from rfq.ports import SelectionRequest
-
-MOST_COUNTS = 8
-"""Numbers asked that are predicted for; further ones use the nearest."""
+from rfq.ports import SelectionRequest, WaveRequest
 
 
 class Chooser:
     """Holds the models and the desk's way of choosing; every call stands alone and may run in any thread."""
 
-    def __init__(self, models: DealerModels, exploration: Exploration | None = None, at_least: int = 3) -> None:
+    def __init__(
+        self, models: DealerModels, exploration: Exploration | Thompson | None = None, at_least: int = 3
+    ) -> None:
         """`at_least` dealers are asked where terms and panel allow: greedy choice under-asks, and the quotes of
-        one more keep what is known of it fresh."""
+        one more keep what is known of it fresh. Thompson sampling falls back to random slots where doubts cannot be
+        had, and says so."""
         self._models = models
         self._exploration = exploration or Exploration()
         self._at_least = at_least
@@ -47,22 +50,26 @@ class Chooser:
         askable = [c for c in considered if c.most]
         decisions: dict[int, Selection] = {}
         if askable:
-            forecasts = self._models.forecasts([Asking(c.facts, c.dealers, _counts(c.most)) for c in askable], memory)
+            forecasts = self._models.forecasts(
+                [Asking(c.facts, c.dealers, counts_up_to(c.most)) for c in askable], memory
+            )
             decided = [self._decide(c, forecast, memory) for c, forecast in zip(askable, forecasts, strict=True)]
             reasons = self._models.all_reasons([c.facts for c in askable], [d.forecast.x[d.at] for d in decided])
             for c, decision, why in zip(askable, decided, reasons, strict=True):
                 decisions[id(c)] = self._selection(c, decision, why)
         return [decisions.get(id(c)) or self._nobody(c) for c in considered]
 
+    def further(self, wave: WaveRequest, memory: PanelMemory, holds: float = widening.HELD) -> WaveDecision:
+        """Whether to ask more of a live auction's dealers: see `ml.widening`."""
+        return widening.further(self._models, wave, memory, holds)
+
     def _consider(self, request: SelectionRequest, notes: tuple[str, ...], memory: PanelMemory) -> "_Considered":
         terms, facts = request.terms, facts_of(request)
         if not memory.knows_sector(facts.sector):
             notes = (*notes, f"nothing is known of sector {facts.sector!r}: what dealers do elsewhere stands in")
         dealers = tuple(d for d in request.panel if d not in terms.exclude)
-        if request.residual is not None:
-            rest = rest_cost(request.residual)
-        else:
-            rest = default_rest(facts.size, facts.volatility_bps, facts.spread_bps)
+        rest = rest_of(request.residual, facts)
+        if request.residual is None:
             notes = (*notes, "no residual is worked: lots not filled are priced as if worked over a day")
         include = tuple(dealers.index(d) for d in dict.fromkeys(terms.include) if d in dealers)
         absent = [d for d in terms.include if d not in dealers]
@@ -77,33 +84,52 @@ class Chooser:
 
     def _decide(self, c: "_Considered", forecast: Forecast, memory: PanelMemory) -> "_Decision":
         terms, rng = c.request.terms, np.random.default_rng(c.request.seed)
-        least_share = terms.least_at_quotes / terms.leg.quantity
-        block = BlockTerms(size=c.facts.size, least_share=least_share, max_winners=terms.max_winners)
-        cost = ExpectedCost(forecast, block, c.rest, rng)
+        block = BlockTerms.of(terms, c.facts.size)
         everyone = range(len(c.dealers))
         least = min(max(terms.min_dealers, c.request.regulatory_least, self._at_least), c.most)
         budget, notes, allowance = c.request.leakage_budget_bps, c.notes, None
         if budget:
             allowance = Allowance(forecast.leakage_bps[_nearest(forecast, least)], budget, least)
-        path = greedy(cost, everyone, c.most, c.include, allowance)
-        bounds = Bounds(least, c.most, c.include)
-        choice = choose(path, everyone, bounds, self._exploration, rng, allowance)
+        bounds, how, doubts = Bounds(least, c.most, c.include), self._exploration, None
+        if isinstance(how, Thompson) or c.request.intervals:
+            try:
+                doubts = doubts_of(self._models, c.facts, forecast)
+            except BadInput as unusable:
+                notes = (*notes, f"how far the models may be wrong is not known: {unusable}")
+        if isinstance(how, Thompson) and doubts is None:
+            how = Exploration()
+            notes = (*notes, "explored by slots: Thompson sampling needs to know how far the models may be wrong")
+        if isinstance(how, Thompson) and doubts is not None:
+            made = draw(forecast, doubts, block, c.rest, bounds, how, rng, allowance)
+            cost, path = made.cost, made.path
+            explored = tuple(d for d in made.chosen if d not in made.best)
+            choice = Choice(made.chosen, made.propensities, explored, made.of_set)
+        else:
+            assert isinstance(how, Exploration)
+            cost = ExpectedCost(forecast, block, c.rest, rng)
+            path = greedy(cost, everyone, c.most, c.include, allowance)
+            choice = choose(path, everyone, bounds, how, rng, allowance)
         at = _nearest(forecast, len(choice.chosen))
         if allowance and allowance.leakage_bps[list(choice.chosen)].sum() > budget:
             notes = (*notes, f"leakage budget of {budget:g} bps exceeded: so many have to be asked")
+        typical_s, window_s = float(np.median(forecast.response_s)), c.facts.window_s
+        if typical_s > window_s:
+            late = "half of those who would quote may be late"
+            notes = (*notes, f"quote_window_s {window_s:g} is less than a typical dealer's {typical_s:.1f} s: {late}")
         low, high = (), ()
-        if c.request.intervals:
-            doubts = doubts_of(self._models, c.facts, forecast)
+        if c.request.intervals and doubts is not None:
             low, high = curve_interval(forecast, doubts, block, c.rest, path, rng)
             asked = (forecast.asked, block, c.rest, bounds, c.request.seed)
             notes = (*notes, *_hiding(saved_by_hiding(self._models, c.facts, c.dealers, memory, *asked)))
         order = (*path.order, *_others(cost, everyone, path))
-        return _Decision(forecast, path, choice, order, at, notes, tuple(map(float, low)), tuple(map(float, high)))
+        sure = tuple(map(float, low)), tuple(map(float, high))
+        return _Decision(forecast, path, choice, order, at, str(how), notes, *sure)
 
     def _selection(self, c: "_Considered", d: "_Decision", reasons: Sequence[dict[str, float]]) -> Selection:
         forecast, at = d.forecast, d.at
         response, costs = forecast.response[at].tolist(), forecast.cost_bps[at].tolist()
         leakage, fade = forecast.leakage_bps[at].tolist(), forecast.fade.tolist()
+        usual_s = forecast.response_s.tolist()
         ranking = tuple(
             DealerScore(
                 dealer_id=c.dealers[i],
@@ -113,6 +139,7 @@ class Chooser:
                 fade_probability=fade[i],
                 reasons=reasons[i],
                 fallback="" if forecast.seen[i] else "not asked within the lookback: the panel's average, widened",
+                response_s=usual_s[i],
             )
             for i in d.order
         )
@@ -125,12 +152,16 @@ class Chooser:
             seed=c.request.seed,
             explored=tuple(c.dealers[i] for i in d.choice.explored),
             notes=d.notes,
+            exploration=d.exploration,
+            set_propensity=d.choice.of_set,
             marginal_low_bps=d.low_bps,
             marginal_high_bps=d.high_bps,
         )
 
     def _nobody(self, c: "_Considered") -> Selection:
-        return Selection((), (), {}, (float(c.rest[-1]),), self.version, c.request.seed, notes=c.notes)
+        return Selection(
+            (), (), {}, (float(c.rest[-1]),), self.version, c.request.seed, notes=c.notes, set_propensity=1.0
+        )
 
 
 class _Considered(NamedTuple):
@@ -154,6 +185,7 @@ class _Decision(NamedTuple):
     """Everyone, best first."""
     at: int
     """Index of the forecast for the number asked."""
+    exploration: str
     notes: tuple[str, ...]
     low_bps: tuple[float, ...]
     high_bps: tuple[float, ...]
@@ -184,6 +216,8 @@ def prior_selection(request: SelectionRequest, notes: tuple[str, ...]) -> Select
         model_version="priors",
         seed=request.seed,
         notes=notes,
+        exploration="priors: drawn evenly from the panel beside those that are to be included",
+        set_propensity=1.0 / math.comb(len(others), room),
     )
 
 
@@ -191,13 +225,6 @@ def _hiding(saved_bps: float | None) -> tuple[str, ...]:
     if saved_bps is None:
         return ()
     return (f"hiding the side is expected to {'save' if saved_bps > 0 else 'cost'} {abs(saved_bps):.2f} bps",)
-
-
-def _counts(most: int) -> list[int]:
-    """Numbers asked to predict for: each up to MOST_COUNTS, else so many spread from 1 to `most`."""
-    if most <= MOST_COUNTS:
-        return list(range(1, most + 1))
-    return sorted({round(n) for n in np.geomspace(1, most, MOST_COUNTS)})
 
 
 def _nearest(forecast: Forecast, asked: int) -> int:

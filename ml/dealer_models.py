@@ -20,12 +20,15 @@ from ml.quote_law import reference_cost_bps
 from ml.quote_model import Margin, relative_quantiles, scale_of
 from ml.registry import Manifest
 from ml.response_model import response_probability
+from ml.response_times import ResponseTimes
 from rfq.domain.selection import QUANTILES
 from rfq.domain.values import DealerId
 
 Array = NDArray[np.float64]
 
 KIND = "dealers"
+MOST_COUNTS = 8
+"""Numbers asked that are predicted for; further ones use the nearest."""
 UNSEEN_WIDENING = 1.5
 """A dealer never asked looks average to the models, and may be worse: its dear quantiles are spread by this."""
 MEDIAN = QUANTILES.index(0.5)
@@ -50,6 +53,8 @@ class Forecast(msgspec.Struct, frozen=True):
     """Usual quantity quoted as a share of ADV, (D,)."""
     seen: NDArray[np.bool_]
     """Whether the dealer was asked within the lookback, (D,)."""
+    response_s: Array
+    """Median time to a quote, given that there will be one, (D,)."""
     x: NDArray[np.float32]
 
 
@@ -59,6 +64,13 @@ class Asking(msgspec.Struct, frozen=True):
     facts: RequestFacts
     dealers: Sequence[DealerId]
     asked: Sequence[int]
+
+
+def counts_up_to(most: int) -> list[int]:
+    """Numbers asked to predict for: each up to MOST_COUNTS, else so many spread from 1 to `most`."""
+    if most <= MOST_COUNTS:
+        return list(range(1, most + 1))
+    return sorted({round(n) for n in np.geomspace(1, most, MOST_COUNTS)})
 
 
 class DealerModels:
@@ -72,8 +84,9 @@ class DealerModels:
         margin: Margin,
         leakage: Leakage,
         leakage_trees: xgb.Booster | None,
+        times: ResponseTimes,
     ) -> None:
-        self.manifest = manifest
+        self.manifest, self.times = manifest, times
         self._response, self._quote, self._margin = response, quote, margin
         self.leakage, self._leakage_trees = leakage, leakage_trees
         for booster in filter(None, (response, quote, leakage_trees)):
@@ -96,7 +109,9 @@ class DealerModels:
 
     def by_xgboost(self) -> "DealerModels":
         """The same models, with XGBoost itself to predict: for comparison."""
-        same = DealerModels(self.manifest, self._response, self._quote, self._margin, self.leakage, self._leakage_trees)
+        same = DealerModels(
+            self.manifest, self._response, self._quote, self._margin, self.leakage, self._leakage_trees, self.times
+        )
         same._predict_quote, same._predict_response = self._quote.inplace_predict, self._response.inplace_predict
         same._predict_bend = self._leakage_trees and self._leakage_trees.inplace_predict
         same._moved_by_trees = same._contributions
@@ -114,7 +129,9 @@ class DealerModels:
         try:
             margin = msgspec.convert(manifest.parameters["margin"], Margin)
             leakage = msgspec.convert(manifest.parameters["leakage"], Leakage)
-            return cls(manifest, boosters["response"], boosters["quote"], margin, leakage, boosters.get("leakage"))
+            times = msgspec.convert(manifest.parameters["response_times"], ResponseTimes)
+            trees = boosters.get("leakage")
+            return cls(manifest, boosters["response"], boosters["quote"], margin, leakage, trees, times)
         except (KeyError, msgspec.ValidationError) as broken:
             raise registry.ModelMismatch(f"model {manifest.version} is incomplete: {broken}") from broken
 
@@ -159,15 +176,17 @@ class DealerModels:
         if self._predict_bend is not None:
             bend = np.asarray(self._predict_bend(flat), dtype=np.float64).reshape(shape)
             leakage = np.maximum(0.0, leakage + bend * self.leakage.scale_bps(facts))
+        response = response_probability(self._predict_response, flat).reshape(shape)
         return Forecast(
             dealers=tuple(dealers),
             asked=tuple(asking.asked),
-            response=response_probability(self._predict_response, flat).reshape(shape),
+            response=response * self.times.left_of_answers(facts.window_s, dealers),
             cost_bps=cost,
             leakage_bps=leakage,
             fade=state.fade_rate,
             quoted_size=np.minimum(state.reach, facts.size),
             seen=state.seen,
+            response_s=self.times.median_s(facts.window_s, dealers),
             x=matrix,
         )
 

@@ -13,8 +13,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ml.dealer_models import Forecast
+from ml.outcomes import RequestFacts
 from ml.set_cost import costs_of_adding, draw_costs
 from rfq.domain.blend import ResidualCurve
+from rfq.domain.rfq import RfqTerms
 from rfq.domain.selection import QUANTILES
 
 Array = NDArray[np.float64]
@@ -38,6 +40,19 @@ class BlockTerms(msgspec.Struct, frozen=True, kw_only=True):
     max_winners: int = 3
     standing_weight: float = 0.25
     """Least weight of leakage, though little be left to work: the desk will trade the name again. Declared."""
+
+    @classmethod
+    def of(cls, terms: RfqTerms, size: float) -> "BlockTerms":
+        """Those of a request of this size, a share of ADV."""
+        least_share = terms.least_at_quotes / terms.leg.quantity
+        return cls(size=size, least_share=least_share, max_winners=terms.max_winners)
+
+
+def rest_of(curve: ResidualCurve | None, facts: RequestFacts) -> Array:
+    """The cost of working shares of a request's block; without a curve, as if worked over a day."""
+    if curve is not None:
+        return rest_cost(curve)
+    return default_rest(facts.size, facts.volatility_bps, facts.spread_bps)
 
 
 def rest_cost(curve: ResidualCurve) -> Array:

@@ -1,7 +1,8 @@
 """The chooser in a process of its own: models never hold the interpreter that the event loop runs in.
 
 What waits while a batch is under way is chosen for in the next one, together. Frames over the child's standard input
-and output are a length (4 bytes) and a pickle; both ends are this program. `python -m ml.model_process [folder]`.
+and output are a length (4 bytes) and a pickle; both ends are this program. `python -m ml.model_process HOW [folder]`,
+where HOW is the exploration as JSON.
 """
 
 import asyncio
@@ -14,14 +15,17 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import structlog
 
 from ml.choosing import Chooser
 from ml.dealer_models import DealerModels
 from ml.memory import PanelMemory
+from ml.selection import Exploration
+from ml.thompson import Thompson
 from rfq.domain.errors import OurFault
-from rfq.domain.selection import Selection
-from rfq.ports import SelectionRequest
+from rfq.domain.selection import Selection, WaveDecision
+from rfq.ports import SelectionRequest, WaveRequest
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +45,11 @@ class ModelsAway(OurFault):
 class ModelProcess:
     """`async with ModelProcess(folder) as models:` then `await models.select(...)`. Started again if it dies."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None = None, exploration: Exploration | Thompson | None = None) -> None:
+        self._folder, self._exploration = folder, exploration or Exploration()
         self._process: asyncio.subprocess.Process | None = None
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Selection]] = {}
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._memory = PanelMemory()
         self._keeping: asyncio.Task[None] | None = None
         self.version = ""
@@ -74,11 +78,18 @@ class ModelProcess:
 
     async def select(self, request: SelectionRequest, notes: tuple[str, ...]) -> Selection:
         """See Chooser.select. Raises ModelsAway, and OurFault for what went wrong in choosing."""
+        return await self._asked(request, notes)
+
+    async def further(self, wave: WaveRequest, holds: float) -> WaveDecision:
+        """See Chooser.further. Raises as `select` does."""
+        return await self._asked(wave, holds)
+
+    async def _asked(self, what: object, more: object) -> Any:
         if len(self._waiting) >= MOST_WAITING:
             raise ModelsAway(f"{MOST_WAITING} requests wait for the models already")
         number = next(self._numbers)
-        answer: asyncio.Future[Selection] = asyncio.get_running_loop().create_future()
-        self._send((number, request, notes))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._send((number, what, more))
         self._waiting[number] = answer
         try:
             return await answer
@@ -94,7 +105,10 @@ class ModelProcess:
         writer.write(_framed(message))
 
     async def _start(self) -> None:
-        arguments = [] if self._folder is None else [str(self._folder)]
+        arguments = [
+            msgspec.json.encode(self._exploration).decode(),
+            *([] if self._folder is None else [str(self._folder)]),
+        ]
         # It ends when its input does: with us, however we end.
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ml.model_process", *arguments),
@@ -163,11 +177,11 @@ def _framed(message: object) -> bytes:
 # --- in the process ----------------------------------------------------------------------------------------------
 
 
-def main(folder: Path | None) -> None:
+def main(exploration: Exploration | Thompson, folder: Path | None) -> None:
     """Says its version, then answers until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends our input.
     try:
-        chooser = Chooser(DealerModels.load(folder))
+        chooser = Chooser(DealerModels.load(folder), exploration)
     except Exception as error:
         os.write(1, _framed((False, str(error))))
         return
@@ -176,13 +190,18 @@ def main(folder: Path | None) -> None:
     while more := os.read(0, 1 << 20):
         buffer += more
         waiting: list[tuple[int, SelectionRequest, tuple[str, ...]]] = []
+        waves: list[tuple[int, WaveRequest, float]] = []
         while len(buffer) >= 4 and len(buffer) >= (end := 4 + int.from_bytes(buffer[:4], "big")):
-            number, what, notes = pickle.loads(buffer[4:end])
+            number, what, more = pickle.loads(buffer[4:end])
             buffer = buffer[end:]
-            if number:
-                waiting.append((number, what, notes))
-            else:
+            if not number:
                 memory = what
+            elif isinstance(what, WaveRequest):
+                waves.append((number, what, more))
+            else:
+                waiting.append((number, what, more))
+        for wave in waves:  # Their quotes are running out.
+            _write(_framed([_further(chooser, *wave, memory)]))
         for first in range(0, len(waiting), MOST_TOGETHER):
             _write(_framed(_chosen(chooser, waiting[first : first + MOST_TOGETHER], memory)))
 
@@ -205,5 +224,17 @@ def _chosen(
         return [_chosen(chooser, [one], memory)[0] for one in waiting]
 
 
+def _further(
+    chooser: Chooser, number: int, wave: WaveRequest, holds: float, memory: PanelMemory
+) -> tuple[int, WaveDecision | None, str]:
+    try:
+        return number, chooser.further(wave, memory, holds), ""
+    except Exception as error:
+        return number, None, f"{type(error).__name__}: {error}"
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main(
+        msgspec.json.decode(sys.argv[1], type=Exploration | Thompson),
+        Path(sys.argv[2]) if len(sys.argv) > 2 else None,
+    )

@@ -176,6 +176,7 @@ def _outcome(rows: list[DealerOutcome], instrument: Instrument) -> Outcome:
         spread_bps=instrument.spread_bps,
         usual_volatility_bps=instrument.volatility_bps,
         usual_spread_bps=instrument.spread_bps,
+        window_s=first.window_s,
         anonymous=first.anonymous,
     )
     return Outcome(

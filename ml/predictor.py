@@ -14,10 +14,11 @@ from ml.memory import PanelMemory
 from ml.model_process import ModelProcess
 from ml.outcomes import SETTLE_S, auctions
 from ml.recall import LOOKBACK_S
-from rfq.domain.errors import OurFault, StoreUnavailable
-from rfq.domain.selection import Selection
+from ml.widening import holds_of
+from rfq.domain.errors import BadInput, OurFault, StoreUnavailable
+from rfq.domain.selection import Selection, WaveDecision
 from rfq.domain.values import Instrument, RequestId, Symbol
-from rfq.ports import Clock, DealerOutcome, HistoryReader, SelectionRequest
+from rfq.ports import Clock, DealerOutcome, HistoryReader, SelectionRequest, WaveRequest
 
 R = TypeVar("R")
 
@@ -78,6 +79,17 @@ class PanelPredictor:
             late = f"models failed: chosen by priors ({str(broken).splitlines()[0]})"
         log.error("dealers.chosen_by_priors", symbol=request.instrument.symbol, reason=late)
         return prior_selection(request, (*notes, late))
+
+    async def further(self, wave: WaveRequest) -> WaveDecision:
+        """See DealerPredictor.further. What quotes in hand are worth by then comes of the history last read."""
+        try:
+            memory = await self._fresh_memory(wave.request.at, [])
+            holds = holds_of(self._rows.values())
+            if isinstance(self._chooser, ModelProcess):
+                return await self._chooser.further(wave, holds)
+            return await self._run(self._chooser.further, wave, memory, holds)
+        except (xgb.core.XGBoostError, BadInput, ValueError, ArithmeticError) as broken:
+            raise OurFault(f"models failed: {str(broken).splitlines()[0]}") from broken
 
     async def close(self) -> None:
         if self._reading is not None:

@@ -11,7 +11,7 @@ from ml.expected_cost import ExpectedCost
 from rfq.domain.errors import BadInput
 
 
-class Exploration(msgspec.Struct, frozen=True):
+class Exploration(msgspec.Struct, frozen=True, tag="slots"):
     """How often the choice is randomised, so that there is something to learn leakage from."""
 
     swap: float = 0.10
@@ -22,6 +22,9 @@ class Exploration(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.swap < 0 or self.count < 0 or self.swap + self.count > 1:
             raise BadInput("exploration", (self.swap, self.count), "must be probabilities adding up to at most 1")
+
+    def __str__(self) -> str:
+        return f"slots: one slot drawn anew in {self.swap:.0%} of choices, the number asked in {self.count:.0%}"
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -69,6 +72,8 @@ class Choice(msgspec.Struct, frozen=True):
     chosen: tuple[int, ...]
     propensities: NDArray[np.float64]
     explored: tuple[int, ...]
+    of_set: float
+    """Probability of just this set."""
 
 
 SHORTLIST = 48
@@ -154,4 +159,9 @@ def choose(
     elif draw < swap + count:
         chosen = list(path.order[: int(rng.integers(low, high + 1))])
     explored = tuple(d for d in chosen if d not in base)
-    return Choice(tuple(chosen), propensities, explored)
+    of_set = (1.0 - swap - count) * (not explored and len(chosen) == len(base))
+    if swap and len(explored) == 1 and len(chosen) == len(base):
+        of_set += swap / (len(free) * len(outside))
+    if count and low <= len(chosen) <= high and set(chosen) == set(path.order[: len(chosen)]):
+        of_set += count / (high - low + 1)
+    return Choice(tuple(chosen), propensities, explored, of_set)

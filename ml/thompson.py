@@ -17,7 +17,7 @@ from ml.expected_cost import BlockTerms, ExpectedCost
 from ml.features import FEATURES
 from ml.outcomes import RequestFacts
 from ml.quote_law import reference_cost_bps
-from ml.selection import Bounds, Path, best_count, greedy
+from ml.selection import Allowance, Bounds, Path, best_count, greedy
 from rfq.domain.errors import BadInput
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ NINETY = 1.645
 _ASKED, _SPREAD = FEATURES.index("asked"), FEATURES.index("law_scale")
 
 
-class Thompson(msgspec.Struct, frozen=True):
+class Thompson(msgspec.Struct, frozen=True, tag="thompson"):
     """How much is explored. Raises BadInput for fewer than two beliefs or a budget below 0."""
 
     beliefs: int = 5
@@ -40,14 +40,24 @@ class Thompson(msgspec.Struct, frozen=True):
         if not self.budget_bps >= 0:
             raise BadInput("budget_bps", self.budget_bps, "must be at least 0")
 
+    def __str__(self) -> str:
+        return f"thompson: the best set under one of {self.beliefs} beliefs, within {self.budget_bps:g} bps of the best"
+
 
 class Doubts(msgspec.Struct, frozen=True):
-    """Standard deviations of what is believed of each dealer, (D,)."""
+    """Standard deviations of what is believed of each dealer, (D,). Raises BadInput for one that is no number, or below
+    0: what is not known to be how doubtful cannot be sampled."""
 
     leakage_bps: Array
     cost_bps: Array
     """Of its mean quote."""
     response: Array
+
+    def __post_init__(self) -> None:
+        for name in ("leakage_bps", "cost_bps", "response"):
+            value = getattr(self, name)
+            if not (np.isfinite(value).all() and (value >= 0).all()):
+                raise BadInput(f"doubts.{name}", value.tolist(), "must be finite and at least 0")
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -59,6 +69,10 @@ class Drawn(msgspec.Struct, frozen=True):
     best: tuple[int, ...]
     sets: tuple[tuple[int, ...], ...]
     """One for each belief, after the budget."""
+    path: Path
+    """The models' own, of which `best` is the beginning."""
+    cost: ExpectedCost
+    """The models' own price of a set."""
 
 
 def doubts_of(models: DealerModels, facts: RequestFacts, forecast: Forecast) -> Doubts:
@@ -94,27 +108,29 @@ def draw(
     bounds: Bounds,
     how: Thompson,
     rng: Generator,
+    allowance: Allowance | None = None,
 ) -> Drawn:
-    """Whom to ask of the forecast's dealers, and with what probability it would have been anybody."""
+    """Whom to ask of the forecast's dealers, and with what probability it would have been anybody. An allowance bounds
+    what the models themselves expect to leak, under every belief."""
     everyone = range(len(forecast.dealers))
     # The same draws of answers and quotes for every belief: sets differ by what is believed alone.
     draws = int(rng.integers(2**63))
 
-    def best(of: Forecast) -> tuple[ExpectedCost, tuple[int, ...]]:
+    def best(of: Forecast) -> tuple[ExpectedCost, Path, tuple[int, ...]]:
         cost = ExpectedCost(of, block, rest, np.random.default_rng(draws))
-        path = greedy(cost, everyone, bounds.most, bounds.include)
-        return cost, path.order[: best_count(path, bounds)]
+        path = greedy(cost, everyone, bounds.most, bounds.include, allowance)
+        return cost, path, path.order[: best_count(path, bounds)]
 
-    cost, first = best(forecast)
+    cost, path, first = best(forecast)
     allowed = cost.of(first) + how.budget_bps
     sets: list[tuple[int, ...]] = []
     for _ in range(how.beliefs):
-        _, found = best(believed(forecast, doubts, rng))
+        _, _, found = best(believed(forecast, doubts, rng))
         sets.append(found if cost.of(found) <= allowed else first)
     chosen = sets[int(rng.integers(how.beliefs))]
     inside = np.array([[d in one for d in everyone] for one in sets], dtype=np.float64)
     same = sum(set(one) == set(chosen) for one in sets)
-    return Drawn(chosen, inside.mean(0), same / how.beliefs, first, tuple(sets))
+    return Drawn(chosen, inside.mean(0), same / how.beliefs, first, tuple(sets), path, cost)
 
 
 def curve_interval(

@@ -1,6 +1,6 @@
 """Trains the dealer models from history and measures them on a later stretch that nothing was chosen by."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from ml.outcomes import Outcome
 from ml.quote_model import Margin, calibrated, fit_margin, fit_quantiles, relative_quantiles
 from ml.registry import Manifest
 from ml.response_model import fit_response, response_probability
+from ml.response_times import ResponseTimes, fit_response_times, log_score
 from ml.scores import auc, brier, pinball
 from ml.training_rows import TrainingRows, training_rows
 from rfq.domain.errors import BadInput
@@ -49,10 +50,12 @@ def train_on(rows: TrainingRows, seed: int, trained_on: str) -> DealerModels:
     margin, quote, plain = _fit_quotes(rows, fit & rows.priced, check & rows.priced, seed)
     leakage = fit_leakage(rows.outcomes[:fit_end])
     trees, leak_losses = fit_leakage_trees(rows, leakage, (0, fit_end), (fit_end, check_end), seed)
+    times = fit_response_times(rows.outcomes[:fit_end])
     metrics = {
         "auctions": float(count),
         "rows": float(len(rows.x)),
         **_response_metrics(rows, response, fit, held),
+        **_time_metrics(times, rows.outcomes[:fit_end], rows.outcomes[check_end:]),
         **_quote_metrics(rows, margin, quote, plain, fit & rows.priced, held & rows.priced),
         **leak_losses,
         "leakage_noise_daily_volatilities": leakage.noise,
@@ -65,7 +68,7 @@ def train_on(rows: TrainingRows, seed: int, trained_on: str) -> DealerModels:
         seed=seed,
         trained_on=trained_on,
         metrics={name: round(value, 6) for name, value in metrics.items()},
-        parameters=_parameters(margin, leakage),
+        parameters=_parameters(margin, leakage, times),
         library="",
         digests={},
         signs={
@@ -75,11 +78,12 @@ def train_on(rows: TrainingRows, seed: int, trained_on: str) -> DealerModels:
         },
         code="",
     )
-    return DealerModels(manifest, response, quote, margin, leakage, trees)
+    return DealerModels(manifest, response, quote, margin, leakage, trees, times)
 
 
-def _parameters(margin: Margin, leakage: Leakage) -> Mapping[str, object]:
-    return {"margin": msgspec.to_builtins(margin), "leakage": msgspec.to_builtins(leakage)}
+def _parameters(margin: Margin, leakage: Leakage, times: ResponseTimes) -> Mapping[str, object]:
+    parts = {"margin": margin, "leakage": leakage, "response_times": times}
+    return {name: msgspec.to_builtins(part) for name, part in parts.items()}
 
 
 def _fit_quotes(
@@ -105,6 +109,15 @@ def _response_metrics(
         "response_brier": brier(happened, probability),
         "response_brier_constant": brier(happened, np.full(len(happened), rows.answered[fit].mean())),
     }
+
+
+def _time_metrics(times: ResponseTimes, fit: Sequence[Outcome], held: Sequence[Outcome]) -> dict[str, float]:
+    """Log score in nats a quote (more is better), beside one law for all dealers, and that without the window."""
+    pooled = fit_response_times(fit, by_dealer=False)
+    constant = fit_response_times(fit, by_dealer=False, by_window=False)
+    scores = {"": times, "_pooled": pooled, "_constant": constant}
+    found = {f"response_time_log_score{way}": log_score(law, held) for way, law in scores.items()}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _quote_metrics(

@@ -22,6 +22,8 @@ class InHand(msgspec.Struct, frozen=True):
     cost_bps: float
     size: float
     """Share of ADV."""
+    lapses: bool = False
+    """It will have expired when the next wave is in."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -41,15 +43,26 @@ class Waiting(msgspec.Struct, frozen=True):
             raise BadInput("moved_bps", self.moved_bps, "must be at least 0")
 
 
-def known(forecast: Forecast, asked: Mapping[int, InHand | None], holds: float, moved_bps: float) -> Forecast:
-    """The forecast once these dealers have answered, with a quote or (None) without one."""
+class Wider(msgspec.Struct, frozen=True):
+    """What asking more comes to."""
+
+    further: tuple[int, ...]
+    """Dealers to ask in the next wave, best first; none where what is in hand had better be taken."""
+    saving_bps: float
+    """Expected of the best wider set over what is in hand; 0 where nobody is left to ask."""
+
+
+def known(forecast: Forecast, asked: Mapping[int, InHand | None], waiting: Waiting | None = None) -> Forecast:
+    """The forecast once these dealers have answered, with a quote or (None) without one: as it is now, or after
+    `waiting` for others."""
+    moved_bps = waiting.moved_bps if waiting else 0.0
     response, cost = forecast.response.copy(), forecast.cost_bps + moved_bps
     fade, size = forecast.fade, np.array(forecast.quoted_size)
     for place, quote in asked.items():
         response[:, place] = 0.0
         if quote is not None:
             # A quote at hand still may fade when it is lifted: that is in the forecast already.
-            response[:, place] = holds
+            response[:, place] = 1.0 if waiting is None else 0.0 if quote.lapses else waiting.holds
             cost[:, place] = quote.cost_bps
             size[place] = quote.size
     return msgspec.structs.replace(forecast, response=response, cost_bps=cost, fade=fade, quoted_size=size)
@@ -63,18 +76,17 @@ def worth_asking(
     rest: Array,
     most: int,
     seed: int,
-) -> tuple[int, ...]:
-    """Dealers to ask in the next wave, best first; none where what is in hand had better be taken. Up to `most` are
-    asked in all. The same seed draws the same answers for both."""
+) -> Wider:
+    """Whom to ask in the next wave, if anybody. Up to `most` are asked in all. The same seed draws the same answers for
+    both."""
     first = tuple(asked)
     if len(first) >= most:
-        return ()
-    now = ExpectedCost(known(forecast, asked, 1.0, 0.0), block, rest, np.random.default_rng(seed)).of(first)
-    later = ExpectedCost(
-        known(forecast, asked, waiting.holds, waiting.moved_bps), block, rest, np.random.default_rng(seed)
-    )
+        return Wider((), 0.0)
+    now = ExpectedCost(known(forecast, asked), block, rest, np.random.default_rng(seed)).of(first)
+    later = ExpectedCost(known(forecast, asked, waiting), block, rest, np.random.default_rng(seed))
     path = greedy(later, range(len(forecast.dealers)), most, first)
     count = min(range(len(first) + 1, len(path.order) + 1), key=lambda k: (path.curve_bps[k], k), default=len(first))
-    if count == len(first) or path.curve_bps[count] > now - waiting.margin_bps:
-        return ()
-    return path.order[len(first) : count]
+    if count == len(first):
+        return Wider((), 0.0)
+    saving_bps = now - path.curve_bps[count]
+    return Wider(path.order[len(first) : count] if saving_bps >= waiting.margin_bps else (), saving_bps)

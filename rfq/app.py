@@ -30,9 +30,11 @@ from lit_router.schedules import schedules
 from ml.model_process import ModelProcess
 from ml.predictor import PanelPredictor
 from ml.residual_cost import SquareRootResidual
+from ml.selection import Exploration
 from ml.slicer.policy import LearnedSlices, by_rule_alone, on_one_core
 from ml.slicer.rules import Rule
 from ml.slicer.weights import SHIPPED, Slicer, load
+from ml.thompson import Thompson
 from rfq import keys
 from rfq.api.edge import Edge
 from rfq.benchmarks import Benchmarks
@@ -136,7 +138,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         )
         thinking = ThreadPoolExecutor(1, thread_name_prefix="models")
         stack.callback(thinking.shutdown, wait=False, cancel_futures=True)
-        models = await stack.enter_async_context(ModelProcess(settings.models_dir))
+        models = await stack.enter_async_context(ModelProcess(settings.models_dir, _exploration(settings)))
         predictor = PanelPredictor(models, history, instruments, clock, thinking)
         stack.push_async_callback(predictor.close)
         await predictor.start(market_clock.now())
@@ -177,6 +179,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
                     takeover_s=settings.lease_s / 4,
                     regulatory_dealers=settings.regulatory_dealers,
                     leakage_budget_bps=settings.leakage_budget_bps,
+                    wave_decision_s=settings.wave_decision_s,
                 ),
                 observe=observe,
             )
@@ -212,6 +215,12 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         log.info("service up", **settings.shown())
         yield service
         edge.close_streams()
+
+
+def _exploration(settings: Settings) -> Exploration | Thompson:
+    if settings.exploration == "thompson":
+        return Thompson(budget_bps=settings.exploration_budget_bps)
+    return Exploration()
 
 
 def weights(settings: Settings, say: Callable[[str], None]) -> Slicer | None:

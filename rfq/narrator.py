@@ -38,6 +38,10 @@ class Narrator:
             case "DealersAsked":
                 self._asked |= {r["request_id"]: r["dealer_id"] for r in data["requests"]}
                 return f"wave {data['wave']}: asked {', '.join(r['dealer_id'] for r in data['requests'])}"
+            case "WaveDecided":
+                decision = data["decision"]
+                asking = "asking more" if decision["further"] else "asking no more"
+                return f"wave {decision['wave']}: {asking}, {decision['reason']} (by the {decision['by']})"
             case "RequestsUnreached":
                 return f"{self._dealers(data['request_ids'])} could not be reached"
             case "QuoteReceived":

@@ -75,6 +75,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     leakage_budget_bps: Annotated[
         float, Meta(ge=0, le=1000, description="Most leakage expected of all asked together; 0: no bound")
     ] = 0.0
+    exploration: Annotated[
+        Literal["slots", "thompson"], Meta(description="How the choice of dealers is randomised, a little and logged")
+    ] = "slots"
+    exploration_budget_bps: Annotated[
+        float, Meta(ge=0, le=100, description="Most that a set drawn by thompson may be expected to cost over the best")
+    ] = 0.5
+    wave_decision_s: Annotated[
+        float, Meta(gt=0, le=60, description="Longest wait for the models to decide on a wave; then a rule does")
+    ] = 0.5
     models_dir: Annotated[Path | None, Meta(description="Trained models; default: those in the package")] = None
     slicer: Annotated[Path | None, Meta(description="Weights of the slicer; default: those in the package")] = None
 

@@ -1,6 +1,8 @@
-"""What the suites of choosing share: requests, panels drawn at random, and sets of them priced."""
+"""What the suites of choosing share: requests, panels drawn at random, sets of them priced, and stored outcomes."""
 
+import asyncio
 import datetime as dt
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,10 +11,11 @@ from ml.expected_cost import BlockTerms, ExpectedCost, default_rest
 from ml.features import FEATURES
 from ml.residual_cost import SquareRootResidual
 from ml.selection import Exploration
+from rfq.domain.errors import StoreUnavailable
 from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, RfqTerms
-from rfq.domain.values import DealerId, Price, Quantity, Side, Symbol
+from rfq.domain.values import DealerId, Price, Quantity, RequestId, RfqId, Side, Symbol
 from rfq.instruments import directory
-from rfq.ports import MarketView, ResidualRequest, SelectionRequest
+from rfq.ports import DealerOutcome, MarketView, ResidualRequest, SelectionRequest
 
 NOON = dt.datetime(2026, 3, 2, 17, 0, tzinfo=dt.UTC)
 QDI = directory()[Symbol("QDI")].instrument
@@ -36,6 +39,7 @@ def forecast(seed: int, dealers: int = 6, **changes) -> Forecast:
         fade=rng.uniform(0.01, 0.3, dealers),
         quoted_size=rng.uniform(0.01, 0.08, dealers),
         seen=np.ones(dealers, dtype=bool),
+        response_s=np.full(dealers, 3.0),
         x=np.zeros((dealers, dealers, len(FEATURES)), dtype=np.float32),
     )
     return Forecast(**(values | changes))
@@ -57,3 +61,42 @@ def request(panel=PANEL, quantity: int = 100_000, seed: int = 1, side: str = "bu
     if made.residual is not None:
         curve = SquareRootResidual().curve(ResidualRequest(QDI, Side.BUY, Quantity(quantity), market, made))
     return SelectionRequest(made, QDI, market, NOON, tuple(panel), curve, seed)
+
+
+class Rows:
+    """A history reader over a list, oldest first as the store's; it may be slow, or away."""
+
+    def __init__(self, rows: Sequence[DealerOutcome] = (), wait_s: float = 0.0, away: bool = False) -> None:
+        self.rows, self.wait_s, self.away, self.reads = rows, wait_s, away, 0
+
+    async def outcomes(self, since: dt.datetime, limit: int):
+        self.reads += 1
+        await asyncio.sleep(self.wait_s)
+        if self.away:
+            raise StoreUnavailable("away")
+        for row in [r for r in self.rows if r.market_at >= since][-limit:]:
+            yield row
+
+
+def asked_once(minute: float, dealer: DealerId, **changes) -> DealerOutcome:
+    at = NOON - dt.timedelta(minutes=minute)
+    values = dict(
+        request_id=RequestId(f"{minute}-{dealer}"), rfq_id=RfqId(f"r{minute}"), dealer_id=dealer, symbol=QDI.symbol,
+        side=Side.BUY, shown_side=RequestSide.BUY, quantity=Quantity(50_000), asked=1, propensity=1.0,
+        session_at=at, market_at=at, mid_at_ask=Price(20_000), anonymous=False, answered=True, response_s=1.0,
+        quote_price=Price(20_020), mid_at_quote=Price(20_000), lifted=False, confirmed=False, refused=False,
+        window_s=10.0, withdrawn=False,
+        mark_outs=(None,) * 5, controls=(None,) * 5,
+    )  # fmt: skip
+    return DealerOutcome(**(values | changes))
+
+
+class StillClock:
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def now(self) -> dt.datetime:
+        return self.at
+
+    async def sleep_until(self, at: dt.datetime) -> None:
+        raise AssertionError("the predictor does not sleep")

@@ -29,15 +29,15 @@ from lit_router.settings import RouterSettings
 from ml.residual_cost import SquareRootResidual
 from rfq.domain import events as ev
 from rfq.domain.block import Block, fold
-from rfq.domain.errors import StoreUnavailable
+from rfq.domain.errors import OurFault, StoreUnavailable
 from rfq.domain.fill import Fill
 from rfq.domain.quote import Lift, Quote, QuoteSide
 from rfq.domain.rfq import Leg, RequestSide, ResidualTerms, Rfq, RfqTerms, Schedule
-from rfq.domain.selection import QUANTILES, DealerScore, Selection
+from rfq.domain.selection import QUANTILES, DealerScore, Selection, WaveDecision
 from rfq.domain.values import DealerId, DeskId, Price, Quantity, RfqId, Side
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
-from rfq.ports import RfqStore, SelectionRequest, StreamId
+from rfq.ports import RfqStore, SelectionRequest, StreamId, WaveRequest
 
 DESK = DeskId("desk-a")
 ROUTING = RouterSettings(decision_market_s=60.0)
@@ -71,6 +71,10 @@ class AsksInOrder:
         chosen = tuple(s.dealer_id for s in ranking)[: request.terms.max_dealers]
         curve = tuple(10.0 - i for i in range(len(ranking) + 1))
         return Selection(ranking, chosen, {d: 1.0 for d in chosen}, curve, "scripted", request.seed)
+
+    async def further(self, wave: WaveRequest) -> WaveDecision:
+        """It knows nothing of waves: the rule decides."""
+        raise OurFault("scripted")
 
     def _score(self, dealer_id: DealerId) -> DealerScore:
         cost = self.cost_bps.get(dealer_id, 5.0)

@@ -11,6 +11,7 @@ from rfq.domain.award import Award
 from rfq.domain.block import Block
 from rfq.domain.fill import Fill
 from rfq.domain.quote import Lift
+from rfq.domain.selection import WaveDecision
 from rfq.domain.values import DealerId, FillId, LiftId, ParentId, Price, Quantity, QuoteId, RequestId, Side
 
 
@@ -38,6 +39,7 @@ def anything(
         ev.RfqDone("no"),
         ev.AuctionOpened(auction_id),
         ev.DealersAsked(auction_id, 1, request_.deadline, (request_,)),
+        ev.WaveDecided(auction_id, WaveDecision(2, (DealerId("nobody"),), "rule", "no")),
         ev.RequestsUnreached((request_.request_id, RequestId("nobody"))),
         ev.RequestDeclined(request_.request_id, "busy"),
         ev.QuoteReceived(quote_),

@@ -24,11 +24,14 @@ MONEY_OR_LOTS: Mapping[object, Writer] = {
 
 
 def event(stamped: ev.Stamped, instrument: Instrument, sealed: Collection[AuctionId]) -> EventAnswer:
-    """One event for people. Quotes of auctions that are `sealed` come without their bid and offer."""
+    """One event for people. Quotes of auctions that are `sealed` come without their bid and offer, decisions on further
+    waves without what would tell of them."""
     happened = stamped.event
     data = plain(happened, instrument)
     if (quote := quote_in(happened)) is not None and quote.auction_id in sealed:
         data["quote"] = {**data["quote"], "bid": None, "offer": None, "sealed": True}
+    if isinstance(happened, ev.WaveDecided) and happened.auction_id in sealed:
+        data["decision"] = {**data["decision"], "saving_bps": None, "moved_bps": None}
     return EventAnswer(
         sequence=stamped.sequence,
         event=type(happened).__name__,

@@ -21,6 +21,8 @@ class RankedDealerAnswer(Answer, frozen=True):
     marginal_bps: float | None
     reasons: dict[str, float]
     fallback: str = ""
+    response_s: float | None = None
+    """Median time to a quote, given that there will be one."""
     marginal_low_bps: float | None = None
     marginal_high_bps: float | None = None
 
@@ -46,6 +48,10 @@ class PlanAnswer(Answer, frozen=True):
     residual: tuple[ResidualPointAnswer, ...] | None
     model_version: str
     notes: tuple[str, ...] = ()
+    exploration: str = ""
+    """How the choice was randomised, and how much of it."""
+    set_propensity: float | None = None
+    """Probability with which just these were to be asked together."""
 
 
 class DealerAnswer(Answer, frozen=True):

@@ -221,6 +221,8 @@ def plan(p: PlanAnswer, i: Instrument) -> h.PlanAnswer:
         ),
         model_version=p.selection.model_version,
         notes=p.selection.notes,
+        exploration=p.selection.exploration,
+        set_propensity=p.selection.set_propensity,
     )
 
 
@@ -239,6 +241,7 @@ def ranking(s: Selection) -> tuple[h.RankedDealerAnswer, ...]:
             marginal_bps=marginal[n] if n < len(marginal) else None,
             reasons=score.reasons,
             fallback=score.fallback,
+            response_s=score.response_s,
             marginal_low_bps=s.marginal_low_bps[n] if n < len(s.marginal_low_bps) else None,
             marginal_high_bps=s.marginal_high_bps[n] if n < len(s.marginal_high_bps) else None,
         )

@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from rfq.domain.lifecycle import Table
+from rfq.domain.selection import WaveDecision
 from rfq.domain.values import NO_LOTS, AuctionId, DealerId, Frozen, Price, Quantity, QuoteId, RfqId, Side
 
 
@@ -39,6 +40,8 @@ class Auction(Frozen, frozen=True):
     cover: Price | None = None
     neutral_told: bool = False
     outcome_told: bool = False
+    decisions: tuple[WaveDecision, ...] = ()
+    """On further waves, in order."""
 
 
 class Allocation(Frozen, frozen=True):

@@ -78,6 +78,9 @@ class Block(Holdings):
                     raise Inconsistent("a request id was used twice")
                 asked = auction.asked + len(event.requests)
                 return auction.but(waves=event.wave, deadline=event.deadline, asked=asked), *event.requests
+            case ev.WaveDecided(auction_id=auction_id, decision=decision):
+                auction = self._auction_to(auction_id, "ask")  # It is decided where it may be asked.
+                return (auction.but(decisions=(*auction.decisions, decision)),)
             case ev.RequestsUnreached(request_ids=ids):
                 return tuple(self._request_to(i, "miss") for i in ids)
             case ev.RequestDeclined(request_id=request_id, reason=reason):

@@ -15,7 +15,7 @@ from rfq.domain.fill import Fill, MarkOut
 from rfq.domain.order import ChildOrder, ParentOrder
 from rfq.domain.quote import Lift, Quote, Request
 from rfq.domain.rfq import Arrival, RfqTerms
-from rfq.domain.selection import Selection
+from rfq.domain.selection import Selection, WaveDecision
 from rfq.domain.slicing import SliceDecision
 from rfq.domain.values import (
     AuctionId,
@@ -102,6 +102,13 @@ class DealersAsked(Event, frozen=True):
     wave: int
     deadline: datetime
     requests: tuple[Request, ...]
+
+
+class WaveDecided(Event, frozen=True):
+    """Whether a further wave is asked, before it is."""
+
+    auction_id: AuctionId
+    decision: WaveDecision
 
 
 class RequestsUnreached(Event, frozen=True):
@@ -353,6 +360,7 @@ BlockEvent: TypeAlias = (
     | PanelScored
     | AuctionOpened
     | DealersAsked
+    | WaveDecided
     | RequestsUnreached
     | RequestDeclined
     | QuoteReceived

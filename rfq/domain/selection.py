@@ -17,6 +17,8 @@ class DealerScore(Frozen, frozen=True):
     """Largest feature contributions, feature name -> bps of expected cost."""
     fallback: str = ""
     """Why a prior was used instead of the model, if so."""
+    response_s: float | None = None
+    """Median time to a quote, given that there will be one; None where nothing is known."""
 
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -35,6 +37,10 @@ class Selection(Frozen, frozen=True):
     explored: tuple[DealerId, ...] = ()
     """Those among the chosen who owe their place to randomisation."""
     notes: tuple[str, ...] = ()
+    exploration: str = ""
+    """How the choice was randomised, in words: by which way, and how much of it."""
+    set_propensity: float | None = None
+    """Exact probability with which just the chosen were to be asked together."""
     marginal_low_bps: tuple[float, ...] = ()
     marginal_high_bps: tuple[float, ...] = ()
     """90% bounds of `marginal_bps` over what might as well be believed of the dealers; empty where not asked for."""
@@ -47,3 +53,25 @@ class Selection(Frozen, frozen=True):
     @property
     def expected_cost_bps(self) -> float:
         return self.curve_bps[min(len(self.chosen), len(self.curve_bps) - 1)]
+
+
+class WaveDecision(Frozen, frozen=True):
+    """Whether further dealers were asked once those asked before had answered, and why."""
+
+    wave: int
+    """The one decided on: 2 is the first further one."""
+    further: tuple[DealerId, ...]
+    """Who is asked in it; nobody where what is in hand had better be taken."""
+    by: str
+    """'models', or 'rule' where they could not say or the terms left nothing to weigh."""
+    reason: str
+    """In words, without figures: those would tell of quotes that are still sealed."""
+    saving_bps: float | None = None
+    """Expected of the wider set over what is in hand, in bps of the mid over the whole block; the least that is worth
+    the wait is `margin_bps`. None where the models did not say."""
+    margin_bps: float | None = None
+    holds: float | None = None
+    """Probability with which a quote in hand was expected to be good still when the further ones are in."""
+    moved_bps: float | None = None
+    """Adverse move expected until then from those asked before."""
+    model_version: str = ""

@@ -3,7 +3,7 @@
 from rfq.domain.blend import ResidualCurve
 from rfq.domain.rfq import RfqTerms
 from rfq.domain.selection import QUANTILES, DealerScore, Selection
-from rfq.domain.values import Instrument
+from rfq.domain.values import DealerId, Instrument
 from rfq.engine.parts import Parts
 from rfq.ports import MarketView, ResidualRequest, SelectionRequest
 
@@ -28,19 +28,30 @@ async def score_panel(
     sure each further dealer's saving is."""
     reachable = parts.gateway.reachable()
     panel = reachable if parts.panel is None else reachable & parts.panel
-    request = SelectionRequest(
+    request = selection_request(parts, terms, instrument, market, seed, tuple(sorted(panel - set(terms.exclude))))
+    return await parts.predictor.select(request.but(intervals=intervals))
+
+
+def selection_request(
+    parts: Parts,
+    terms: RfqTerms,
+    instrument: Instrument,
+    market: MarketView,
+    seed: int,
+    panel: tuple[DealerId, ...],
+) -> SelectionRequest:
+    """What the models are told of a request: the market as it is, and these dealers."""
+    return SelectionRequest(
         terms=terms,
         instrument=instrument,
         market=market,
         at=parts.market_clock.now(),
-        panel=tuple(sorted(panel - set(terms.exclude))),
+        panel=panel,
         residual=residual_curve(parts, terms, instrument, market),
         seed=seed,
         regulatory_least=parts.settings.regulatory_dealers,
         leakage_budget_bps=parts.settings.leakage_budget_bps,
-        intervals=intervals,
     )
-    return await parts.predictor.select(request)
 
 
 def improvement_bps(score: DealerScore, best_bps: float) -> float:

@@ -38,6 +38,8 @@ class EngineSettings(Frozen, frozen=True):
     """Dealers that a rule demands to be asked; 0 where none does."""
     leakage_budget_bps: float = 0.0
     """Most leakage expected of all asked together, in bps; 0: no bound."""
+    wave_decision_s: float = 0.5
+    """Longest wait for the models to decide on a further wave; then a rule does."""
 
 
 class Parts:

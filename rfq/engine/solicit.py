@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from rfq.domain import events as ev
-from rfq.domain.auction import rank, silent
+from rfq.domain.auction import silent
 from rfq.domain.errors import MarketUnfit
-from rfq.domain.quote import QuoteStatus, Request, RequestStatus
+from rfq.domain.quote import Request, RequestStatus
 from rfq.domain.selection import Selection
 from rfq.domain.values import AuctionId, DealerId, RequestId
-from rfq.engine.accept import arrival_of, is_fit
-from rfq.engine.choose import improvement_bps, score_panel
+from rfq.engine.accept import arrival_of
+from rfq.engine.choose import score_panel
 from rfq.engine.sourcing import Sourcing, log
+from rfq.engine.widen import decide_wave, in_hand
 from rfq.engine.work import begin_residual
 
 
@@ -46,11 +47,16 @@ async def collect(s: Sourcing) -> None:
     auction = s.block.auction
     assert auction is not None
     await s.until(lambda: s.rfq.cancelling or not silent(s.block.requests_of(auction.auction_id)), auction.deadline)
-    if not s.rfq.cancelling:
-        selection = s.block.selection
-        further = _worth_asking(s, auction.auction_id)
-        if further and selection is not None:
-            await _ask(s, auction.auction_id, further, selection, wave=s.block.auctions[auction.auction_id].waves + 1)
+    selection = s.block.selection
+    if not s.rfq.cancelling and selection is not None:
+        hand = in_hand(s, auction.auction_id)
+        decision = await decide_wave(s, auction.auction_id, selection)
+        if in_hand(s, auction.auction_id) != hand and not s.rfq.cancelling:
+            return  # What was weighed is not there any more, or more is: this step is taken again.
+        if decision is not None:
+            s.journal.note(ev.WaveDecided(auction.auction_id, decision))
+        if decision is not None and decision.further and not s.rfq.cancelling:
+            await _ask(s, auction.auction_id, decision.further, selection, decision.wave)
             return
     unanswered = silent(s.block.requests_of(auction.auction_id))
     # Who could not be reached was not silent, and stays marked so: nothing is learned of it, and it is told nothing.
@@ -98,31 +104,3 @@ async def _ask(
     if missed:
         s.journal.note(ev.RequestsUnreached(missed))
     log.info("asked", rfq_id=s.rfq.rfq_id, wave=wave, dealers=list(dealers), unreached=len(missed))
-
-
-def _worth_asking(s: Sourcing, auction_id: AuctionId) -> tuple[DealerId, ...]:
-    """The next wave: those chosen and not yet asked, each of whom is expected to improve on what is there.
-
-    Nobody, if the best quote would lapse before the wider auction could close: a bird in the hand is not risked.
-    """
-    terms, selection = s.rfq.terms, s.block.selection
-    if terms.first_wave is None or selection is None or not is_fit(s.parts, s.market):
-        return ()
-    asked = {r.dealer_id for r in s.block.requests_of(auction_id)}
-    waiting = [
-        score for score in selection.ranking if score.dealer_id in selection.chosen and score.dealer_id not in asked
-    ]
-    reachable = s.parts.gateway.reachable()
-    waiting = [score for score in waiting if score.dealer_id in reachable]
-    side = terms.leg.desk_side
-    if not waiting or side is None:
-        return ()
-    ranked = rank(s.block.quotes_in(auction_id, QuoteStatus.LIVE), side, s.now(), terms.leg.limit_price)
-    enough = sum(q.quantity for q in ranked) >= max(terms.least_at_quotes, 1)
-    if not ranked or not enough:
-        return tuple(score.dealer_id for score in waiting)
-    best = s.block.quotes[ranked[0].quote_id]
-    if best.expires_at <= s.in_s(terms.quote_window_s):
-        return ()
-    best_bps = side.sign * (ranked[0].price - s.mid) / s.mid * 1e4
-    return tuple(score.dealer_id for score in waiting if improvement_bps(score, best_bps) > 0)

@@ -1,6 +1,6 @@
 """What the engine needs from the outside, and nothing of how it is done. Adapters implement it; app.py wires them."""
 
-from rfq.ports.choosing import DealerPredictor, ResidualCost, ResidualRequest, SelectionRequest
+from rfq.ports.choosing import Answered, DealerPredictor, ResidualCost, ResidualRequest, SelectionRequest, WaveRequest
 from rfq.ports.clocks import Clock, IdSource, MarketClock
 from rfq.ports.dealers import (
     DealerDeclined,
@@ -31,6 +31,7 @@ from rfq.ports.storage import (
 )
 
 __all__ = [
+    "Answered",
     "Clock",
     "ControlStore",
     "DealerDeclined",
@@ -65,5 +66,6 @@ __all__ = [
     "Trade",
     "TradeLedger",
     "Unmarked",
+    "WaveRequest",
     "Working",
 ]

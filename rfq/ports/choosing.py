@@ -5,8 +5,8 @@ from typing import Protocol
 
 from rfq.domain.blend import ResidualCurve
 from rfq.domain.rfq import RfqTerms
-from rfq.domain.selection import Selection
-from rfq.domain.values import DealerId, Frozen, Instrument, Quantity, Side
+from rfq.domain.selection import Selection, WaveDecision
+from rfq.domain.values import NO_LOTS, DealerId, Frozen, Instrument, Quantity, Side
 from rfq.ports.market import MarketView
 
 
@@ -29,9 +29,35 @@ class SelectionRequest(Frozen, frozen=True):
     """Whether to say how sure each further dealer's saving is: it takes as long as some choices."""
 
 
+class Answered(Frozen, frozen=True):
+    """A dealer asked in an earlier wave, and what can be had of it now."""
+
+    dealer_id: DealerId
+    cost_bps: float | None = None
+    """Of its quote against the mid now, on the desk's side; None where there is none to take."""
+    quantity: Quantity = NO_LOTS
+    lapses: bool = False
+    """The quote will have expired when a further wave is in."""
+
+
+class WaveRequest(Frozen, frozen=True):
+    """What deciding on a further wave may know. The panel of `request` is everybody asked and all who might be next;
+    its market and residual are as they are now."""
+
+    request: SelectionRequest
+    wave: int
+    """The number of the wave that is decided on."""
+    asked: tuple[Answered, ...]
+
+
 class DealerPredictor(Protocol):
     async def select(self, request: SelectionRequest) -> Selection:
         """Ranks the panel and chooses whom to ask. Runs off the event loop. An empty panel gives an empty choice."""
+        ...
+
+    async def further(self, wave: WaveRequest) -> WaveDecision:
+        """Whether asking more pays for what may be lost by waiting. Runs off the event loop, and has no bound on its
+        time: the caller sets one. Raises OurFault where the models cannot say."""
         ...
 
 

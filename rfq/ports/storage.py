@@ -146,6 +146,10 @@ class DealerOutcome(Frozen, frozen=True):
     lifted: bool
     confirmed: bool
     refused: bool
+    window_s: float
+    """Time it was given to answer."""
+    withdrawn: bool
+    """It took its quote back while the auction was open."""
     mark_outs: tuple[float | None, ...]
     """Per MARK_OUT_HORIZONS_S, of the mid since the request, positive when adverse to the desk; None is missing."""
     controls: tuple[float | None, ...]

@@ -29,7 +29,8 @@ def train_from_study(
 ) -> DealerModels:
     """Trains on a study world and saves to `folder` (by default where the shipped models lie).
 
-    The manifest's metrics gain how well leakage agrees with the world's truth, which a desk could never know.
+    The manifest's metrics gain how well leakage and response times agree with the world's truth, which a desk could
+    never know.
     """
     world = fleet_world(seed, requests)
     outcomes = list(world.history())
@@ -41,7 +42,7 @@ def train_from_study(
         f"{(outcomes[-1].facts.at - outcomes[0].facts.at).days} days, {terms.explored:.0%} of slots and "
         f"{terms.recounted:.0%} of numbers asked at random, {terms.least} to {terms.most} asked",
     )
-    metrics = {**models.manifest.metrics, **leakage_against_truth(world, models)}
+    metrics = {**models.manifest.metrics, **against_truth(world, models)}
     models.manifest = msgspec.structs.replace(models.manifest, metrics=metrics)
     return models.save(folder or SHIPPED / KIND)
 
@@ -64,8 +65,8 @@ async def train_from_history(
     return train_dealers(auctions(rows, instruments), seed, described).save(folder)
 
 
-def leakage_against_truth(world: DealerWorld, models: DealerModels) -> dict[str, float]:
-    """Per dealer, at a request of 5% of ADV and 150 bps of volatility: predicted against the world's truth."""
+def against_truth(world: DealerWorld, models: DealerModels) -> dict[str, float]:
+    """Per dealer, at a request of 5% of ADV, 150 bps of volatility and 10 s: predicted against the world's truth."""
     instrument = world.requests.instruments[0]
     facts = RequestFacts(
         at=world.now,
@@ -83,10 +84,12 @@ def leakage_against_truth(world: DealerWorld, models: DealerModels) -> dict[str,
     found = models.leakage.expected_bps(facts, dealers)
     bounds = np.array([models.leakage.interval_bps(facts, d) for d in dealers])
     covered = (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
+    times, true_s = models.times.median_s(facts.window_s, dealers), Truth(world).response_s(facts.window_s)
     measured = {
         "leakage_truth_spearman": rank_correlation(truth, found),
         "leakage_truth_rmse_bps": float(np.sqrt(np.mean((found - truth) ** 2))),
         "leakage_truth_rmse_bps_constant": float(truth.std()),
         "leakage_interval_90_percent_covers": float(covered.mean()),
+        "response_time_truth_error": float(np.mean(np.abs(times - true_s) / true_s)),
     }
     return {name: round(value, 6) for name, value in measured.items()}

@@ -77,7 +77,7 @@ class OneByOne:
             dealers=tuple(asking.dealers),
             asked=tuple(asking.asked),
             **{name: panel(name, 1) for name in ("response", "cost_bps", "leakage_bps", "x")},
-            **{name: panel(name, 0) for name in ("fade", "quoted_size", "seen")},
+            **{name: panel(name, 0) for name in ("fade", "quoted_size", "seen", "response_s")},
         )
 
     def all_reasons(

@@ -139,7 +139,7 @@ def _further(
     block = BlockTerms(size=facts.size, max_winners=terms.max_winners, standing_weight=terms.standing)
     moved_bps = case.talks * float(forecast.leakage_bps[FIRST - 1, list(first)].sum())
     waiting = Waiting(case.holds, moved_bps)
-    return worth_asking(forecast, asked, waiting, block, world.rest_curve_bps(facts), ways.MOST, request.number)
+    return worth_asking(forecast, asked, waiting, block, world.rest_curve_bps(facts), ways.MOST, request.number).further
 
 
 def _before(world: DealerWorld, request: Request, opening: Auction, case: Case, lapses: Array) -> FirstWave:

@@ -82,6 +82,10 @@ class Truth:
         in_time = ndtr(np.log(room) / t.pace_spread)
         return in_time * np.mean(laws.answer_probability(t, self._seen(request, asked, knowing)), axis=0)
 
+    def response_s(self, window_s: float) -> Array:
+        """Median time to a quote that is to come, (D,)."""
+        return np.asarray(laws.answer_delay_s(self._world.columns, window_s, np.zeros(self._world.columns.count)))
+
     def quote_quantiles(self, request: Request, asked: int, levels: Sequence[float], *, knowing: bool = True) -> Array:
         """Of the cost quoted to the desk's side given a quote, (D, levels), bps."""
         t, seen = self._world.columns, self._seen(request, asked, knowing)
@@ -126,6 +130,7 @@ class Truth:
             fade=self.fade_probability(request.facts),
             quoted_size=self.quoted_size(request, asked[0], knowing=knowing),
             seen=np.ones(count, dtype=bool),
+            response_s=self.response_s(request.facts.window_s),
             x=np.zeros((len(asked), count, len(FEATURES)), dtype=np.float32),
         )
 

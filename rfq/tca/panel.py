@@ -5,7 +5,7 @@ from decimal import Decimal
 from rfq.domain.award import Auction
 from rfq.domain.block import Block
 from rfq.domain.quote import Lift, LiftStatus, Quote, QuoteStatus, Request, RequestStatus
-from rfq.domain.selection import QUANTILES, DealerScore
+from rfq.domain.selection import QUANTILES, DealerScore, WaveDecision
 from rfq.domain.values import AuctionId, DealerId, Frozen, Instrument, Price, Quantity, RequestId, Side
 
 
@@ -31,6 +31,7 @@ class DealerAsked(Frozen, frozen=True):
     reason: str
     late: bool
     response_s: float | None
+    expected_response_s: float | None
     price: Decimal | None
     revision: int | None
     firm: bool | None
@@ -63,6 +64,8 @@ class AuctionReport(Frozen, frozen=True):
     cover: Decimal | None
     best_to_cover_bps: float | None
     """How much worse the best price that did not win was, in bps of arrival; below 0 if one was passed over."""
+    decisions: tuple[WaveDecision, ...] = ()
+    """Whether a further wave was asked, each time that this was weighed, and why."""
 
 
 class PassedOver(Frozen, frozen=True):
@@ -129,6 +132,7 @@ class Panel:
             reason=request.reason,
             late=any(q.status is QuoteStatus.LATE for q in quotes),
             response_s=(request.answered_at - request.asked_at).total_seconds() if request.answered_at else None,
+            expected_response_s=score.response_s if score else None,
             price=None if price is None else self._money(price),
             revision=quote.revision if quote else None,
             firm=quote.firm if quote else None,
@@ -163,6 +167,7 @@ class Panel:
             best=None if best is None else self._money(best),
             cover=None if cover is None else self._money(cover),
             best_to_cover_bps=None if best is None or cover is None else self._bps(cover, best, self._arrival),
+            decisions=auction.decisions,
         )
 
     def _bps(self, price: Price | None, against: Price, base: Price | None = None) -> float | None:

@@ -83,6 +83,10 @@ class BestExecution(Frozen, frozen=True):
     not_asked: tuple[DealerId, ...]
     """Ranked, and not chosen, best first."""
     propensities: dict[DealerId, float]
+    set_propensity: float | None
+    """With which just the chosen were to be asked together."""
+    exploration: str
+    """How the choice was randomised."""
     notes: tuple[str, ...]
     decided_by: str
     decided_because: str
@@ -277,6 +281,8 @@ def _best_execution(block: Block, panel: Panel) -> BestExecution:
         chosen=chosen,
         not_asked=tuple(s.dealer_id for s in selection.ranking if s.dealer_id not in chosen) if selection else (),
         propensities=selection.propensities if selection else {},
+        set_propensity=selection.set_propensity if selection else None,
+        exploration=selection.exploration if selection else "",
         notes=selection.notes if selection else (),
         decided_by=award.by if award else "",
         decided_because=award.reason if award else "",

@@ -15,6 +15,7 @@ def as_table(report: BlockReport) -> str:
         _shortfall(report),
         _against(report),
         _auctions(report),
+        _chosen(report),
         _dealers(report.dealers),
         _after(report),
     ]
@@ -113,6 +114,21 @@ def _auctions(r: BlockReport) -> str:
             )
         )
     return in_columns(rows) if len(rows) > 1 else ""
+
+
+def _chosen(r: BlockReport) -> str:
+    """How dealers were drawn, and what was decided on further waves."""
+    drawn, lines = r.best_execution, list[str]()
+    if drawn.exploration:
+        share = "" if drawn.set_propensity is None else f"; this set with probability {drawn.set_propensity:.3g}"
+        lines.append(f"drawn by {drawn.exploration}{share}")
+    for decision in (d for a in r.auctions for d in a.decisions):
+        figures = ""
+        if decision.saving_bps is not None:
+            figures = f" ({_bps(decision.saving_bps)} bps, quotes in hand hold with {decision.holds:.0%})"
+        whom = f"asked {', '.join(decision.further)}" if decision.further else "nobody asked"
+        lines.append(f"wave {decision.wave}: {whom}, by {decision.by}: {decision.reason}{figures}")
+    return "\n".join(lines)
 
 
 def _dealers(dealers: Sequence[DealerAsked]) -> str:

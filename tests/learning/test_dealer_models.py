@@ -19,7 +19,7 @@ from ml.training_rows import training_rows
 from rfq.domain.errors import BadInput
 from rfq.domain.selection import QUANTILES
 from rfq.domain.values import DealerId
-from rfq.studies.dealer_training import fleet_world, leakage_against_truth
+from rfq.studies.dealer_training import against_truth, fleet_world
 from rfq.studies.dealer_world import DealerWorld
 
 REQUESTS = 2500
@@ -51,7 +51,7 @@ def test_later_answers_and_quotes_are_predicted_better_than_by_constants(models)
 
 
 def test_who_leaks_is_found(world, models):
-    found = leakage_against_truth(world, models)
+    found = against_truth(world, models)
     assert found["leakage_truth_rmse_bps"] < 0.7 * found["leakage_truth_rmse_bps_constant"]
     facts = next(world.history()).facts.but(two_way=False)
     names = [t.dealer for t in world.panel]

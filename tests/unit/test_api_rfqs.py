@@ -322,6 +322,8 @@ def outcome(dealer: str, **changes: Any) -> DealerOutcome:
         "lifted": False,
         "confirmed": False,
         "refused": False,
+        "window_s": 10.0,
+        "withdrawn": False,
         "mark_outs": (None, 1.0, 4.0, None, None),
         "controls": (None, 0.0, 1.5, None, None),
     }

@@ -147,7 +147,7 @@ def stored(history: list[Outcome]) -> list[DealerOutcome]:
                     session_at=f.at, market_at=f.at, mid_at_ask=mid, anonymous=f.anonymous,
                     answered=a.answer is Answer.QUOTED, response_s=a.response_s, quote_price=price,
                     mid_at_quote=mid if price else None, lifted=a.lifted, confirmed=a.confirmed,
-                    refused=a.lifted and not a.confirmed, mark_outs=marks,
+                    refused=a.lifted and not a.confirmed, window_s=o.facts.window_s, withdrawn=False, mark_outs=marks,
                     controls=tuple(o.control_bps if m is not None else None for m in marks),
                 )
             )  # fmt: skip
@@ -155,14 +155,13 @@ def stored(history: list[Outcome]) -> list[DealerOutcome]:
 
 
 def plain(history: list[Outcome]) -> list[Outcome]:
-    """History reduced to what the store keeps: no live volatility, spread, window or quoted quantity."""
+    """History reduced to what the store keeps: no live volatility, spread or quoted quantity."""
     return [
         o.but(
             facts=o.facts.but(
                 size=int(o.facts.size * 1_000_000) / 1_000_000,
                 volatility_bps=o.facts.usual_volatility_bps,
                 spread_bps=o.facts.usual_spread_bps,
-                window_s=10.0,
                 residual_disclosed=False,
             ),
             asked=tuple(a.but(quoted_size=None) for a in sorted(o.asked, key=lambda a: a.dealer)),

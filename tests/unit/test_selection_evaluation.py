@@ -114,14 +114,14 @@ def test_more_are_asked_only_where_it_pays_for_what_waiting_risks(world):
 
     def asked(cost_bps: float, holds: float = 1.0, moved_bps: float = 0.0) -> tuple[int, ...]:
         in_hand = {0: InHand(cost_bps, 0.05), 1: None}
-        return worth_asking(forecast, in_hand, Waiting(holds, moved_bps), block, rest, 6, 1)
+        return worth_asking(forecast, in_hand, Waiting(holds, moved_bps), block, rest, 6, 1).further
 
     assert len(asked(-5.0)) < len(asked(40.0))
     assert not {0, 1} & set(asked(40.0))
     middling = float(np.median(forecast.cost_bps[0, :, 2]))
     assert len(asked(middling, holds=0.3)) <= len(asked(middling))
     assert not asked(middling, holds=0.3, moved_bps=30.0)
-    assert known(forecast, {0: None}, 0.5, 0.0).response[0, 0] == 0.0
+    assert known(forecast, {0: None}, Waiting(0.5)).response[0, 0] == 0.0
     with pytest.raises(BadInput, match="holds"):
         Waiting(1.5)
     with pytest.raises(BadInput, match="moved_bps"):

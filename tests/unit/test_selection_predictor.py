@@ -2,12 +2,11 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from choosing import NOON, PANEL, QDI, request
+from choosing import NOON, PANEL, QDI, Rows, StillClock, asked_once, request
 
 from ml import predictor as predictor_module
 from ml.choosing import Chooser
@@ -16,53 +15,11 @@ from ml.features import FEATURES, features
 from ml.memory import PanelMemory
 from ml.outcomes import auctions, facts_of
 from ml.predictor import PanelPredictor
-from rfq.domain.errors import StoreUnavailable
-from rfq.domain.rfq import RequestSide
-from rfq.domain.values import DealerId, Price, Quantity, RequestId, RfqId, Side
-from rfq.ports import DealerOutcome
 
 
 @pytest.fixture(scope="module")
 def models() -> DealerModels:
     return DealerModels.load()
-
-
-class Rows:
-    """A history reader over a list, oldest first as the store's; it may be slow, or away."""
-
-    def __init__(self, rows: Sequence[DealerOutcome] = (), wait_s: float = 0.0, away: bool = False) -> None:
-        self.rows, self.wait_s, self.away, self.reads = rows, wait_s, away, 0
-
-    async def outcomes(self, since: dt.datetime, limit: int):
-        self.reads += 1
-        await asyncio.sleep(self.wait_s)
-        if self.away:
-            raise StoreUnavailable("away")
-        for row in [r for r in self.rows if r.market_at >= since][-limit:]:
-            yield row
-
-
-def asked_once(minute: float, dealer: DealerId, **changes) -> DealerOutcome:
-    at = NOON - dt.timedelta(minutes=minute)
-    values = dict(
-        request_id=RequestId(f"{minute}-{dealer}"), rfq_id=RfqId(f"r{minute}"), dealer_id=dealer, symbol=QDI.symbol,
-        side=Side.BUY, shown_side=RequestSide.BUY, quantity=Quantity(50_000), asked=1, propensity=1.0,
-        session_at=at, market_at=at, mid_at_ask=Price(20_000), anonymous=False, answered=True, response_s=1.0,
-        quote_price=Price(20_020), mid_at_quote=Price(20_000), lifted=False, confirmed=False, refused=False,
-        mark_outs=(None,) * 5, controls=(None,) * 5,
-    )  # fmt: skip
-    return DealerOutcome(**(values | changes))
-
-
-class StillClock:
-    def __init__(self) -> None:
-        self.at = NOON
-
-    def now(self) -> dt.datetime:
-        return self.at
-
-    async def sleep_until(self, at: dt.datetime) -> None:
-        raise AssertionError("the predictor does not sleep")
 
 
 async def test_prediction_runs_in_a_worker_thread_and_reads_history_when_it_is_due(models):
