@@ -9,8 +9,8 @@ from rfq.studies.spread_over import INTERVAL, RESAMPLES, Array
 
 
 def interval_by_blocks(series: Sequence[Array], block: int) -> tuple[float, float, float]:
-    """Mean over all values with its 95% interval. Each series is in the order of time and stands for itself; within one,
-    `block` successive values are drawn together, the first following the last (Politis and Romano 1992)."""
+    """Mean over all values with its 95% interval. Each series is in the order of time and stands for itself;
+    within one, `block` successive values are drawn together, the first following the last (Politis, Romano 1992)."""
     g, sums = np.random.default_rng(0), np.zeros(RESAMPLES)
     for values in series:
         count = len(values)

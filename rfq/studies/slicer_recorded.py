@@ -77,15 +77,21 @@ class Worked(NamedTuple):
 
 
 def run(
-    policies: Mapping[str, Policy], judged: Sequence[str], folder: Path, *, full: bool = False, size: Size | None = None
+    policies: Mapping[str, Policy],
+    judged: Sequence[str],
+    against: str,
+    folder: Path,
+    *,
+    full: bool = False,
+    size: Size | None = None,
 ) -> Figures:
-    """Figures of all policies, and of the `judged` ones less each of the others, overall, by stock and horizon, and with
-    no dark liquidity at all. `folder` holds the recorded data.
+    """Figures of all policies; of the `judged` ones less each of the others, overall, with the recorded dark liquidity
+    and with none; and less the one they are held `against`, by stock and horizon. `folder` holds the recorded data.
 
     Raises BadInput for judged policies that are not there, and for data that are missing or broken.
     """
-    if missing := [name for name in judged if name not in policies]:
-        raise BadInput("judged", missing, f"must be among {', '.join(policies)}")
+    if missing := [name for name in (*judged, against) if name not in policies]:
+        raise BadInput("policies", missing, f"must be among {', '.join(policies)}")
     size = size or (FULL if full else QUICK)
     figures = Figures("execution on recorded days, in usual spreads")
     for name, text in TEXT.items():
@@ -104,8 +110,10 @@ def run(
     figures.add("residuals", sum(worked.costs.size for worked in next(iter(open_dark.values()))))
     _tell_each(figures, open_dark, no_dark)
     symbols = [str(day.recording.symbol) for day in days]
-    _tell_differences(figures, open_dark, judged, size, symbols)
-    _tell_differences(figures, no_dark, judged, size, symbols, "_no_dark")
+    for suffix, found in (("", open_dark), ("_no_dark", no_dark)):
+        for mine, other in product(judged, policies):
+            if other not in judged:
+                _tell_difference(figures, found, mine, other, size, symbols if other == against else (), suffix)
     discarded = sum(worked.lots[3] for found in (open_dark, no_dark) for days in found.values() for worked in days)
     figures.goal("lots_discarded", float(discarded), "<=", 0)
     return figures
@@ -164,21 +172,17 @@ def _tell_each(figures: Figures, open_dark: Mapping[str, list[Worked]], no_dark:
         figures.add(f"{name}_shortfall_no_dark_spreads", float(without.mean()))
 
 
-def _tell_differences(
-    figures: Figures, found: Mapping[str, list[Worked]], judged: Sequence[str], size: Size, symbols: Sequence[str],
-    suffix: str = "",
+def _tell_difference(
+    figures: Figures, found: Mapping[str, list[Worked]], mine: str, other: str, size: Size, symbols: Sequence[str],
+    suffix: str,
 ) -> None:  # fmt: skip
-    """Negative: the judged one is cheaper."""
-    for mine, other in product(judged, found):
-        if other in judged:
-            continue
-        apart = [a.costs - b.costs for a, b in zip(found[mine], found[other], strict=True)]
-        name = f"{mine}_less_{other}{suffix}"
-        longest = max(size.horizons_s)
-        _tell_interval(figures, name, [each.mean((0, 2)) for each in apart], size, longest)
-        for symbol, (place, horizon_s) in product(dict.fromkeys(symbols), enumerate(size.horizons_s)):
-            its = [each[place].mean(1) for each, of in zip(apart, symbols, strict=True) if of == symbol]
-            _tell_interval(figures, f"{name}_{symbol.lower()}_{horizon_s / 60:g}_min", its, size, horizon_s)
+    """Negative: `mine` is cheaper. Overall, and by stock where the days' `symbols` are given."""
+    apart = [a.costs - b.costs for a, b in zip(found[mine], found[other], strict=True)]
+    name = f"{mine}_less_{other}{suffix}"
+    _tell_interval(figures, name, [each.mean((0, 2)) for each in apart], size, max(size.horizons_s))
+    for symbol, (place, horizon_s) in product(dict.fromkeys(symbols), enumerate(size.horizons_s)):
+        its = [each[place].mean(1) for each, of in zip(apart, symbols, strict=True) if of == symbol]
+        _tell_interval(figures, f"{name}_{symbol.lower()}_{horizon_s / 60:g}_min", its, size, horizon_s)
 
 
 def _tell_interval(figures: Figures, name: str, series: Sequence[Array], size: Size, horizon_s: float) -> None:
