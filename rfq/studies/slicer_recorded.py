@@ -2,7 +2,7 @@
 starts, both sides, several sizes and horizons; every policy works the same starts, and differences are taken by start.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,8 @@ from rfq.studies.block_bootstrap import interval_by_blocks
 from rfq.studies.figures import Figures, progress
 from rfq.studies.spread_over import Array
 
-GOOG = "lobster/LOBSTER_SampleFile_GOOG_2012-06-21_10.zip"
+GOOG = "GOOG"
+GOOG_DAY = "lobster/LOBSTER_SampleFile_GOOG_2012-06-21_10.zip"
 TICKS = {"BAC": "us_equity_tick_nbbo/bac", "IBM": "us_equity_tick_nbbo/ibm"}
 TICK_DAYS = ("20131007", "20131008", "20131009")
 SIDES = (1, -1)
@@ -52,6 +53,7 @@ class Size(NamedTuple):
     shares: tuple[float, ...] = (0.01, 0.05)
     """Of the volume that is usual over the horizon."""
     decisions: int = 40
+    stocks: tuple[str, ...] = (GOOG, *TICKS)
 
 
 QUICK = Size(TICK_DAYS[1:2], 1200.0, (300.0, 600.0))
@@ -97,19 +99,19 @@ def run(
     for name, text in TEXT.items():
         figures.add(name, text)
     open_dark, no_dark = dict[str, list[Worked]](), dict[str, list[Worked]]()
-    days = list[Day]()
-    for day in days_of(folder, size.days):
-        days.append(day)
+    names, symbols = list[str](), list[str]()
+    for day in days_of(folder, size):
+        names.append(day.name)
+        symbols.append(str(day.recording.symbol))
         book = RecordedBook(day.recording)
         for name, policy in policies.items():
             progress(f"{day.name}: {name}")
             open_dark.setdefault(name, []).append(_worked(book, day.usual, policy, size, dark=True))
             no_dark.setdefault(name, []).append(_worked(book, day.usual, policy, size, dark=False))
-    figures.add("days", ", ".join(day.name for day in days))
-    figures.add("starts", len(starts_s(size)) * len(days))
+    figures.add("days", ", ".join(names))
+    figures.add("starts", len(starts_s(size)) * len(names))
     figures.add("residuals", sum(worked.costs.size for worked in next(iter(open_dark.values()))))
     _tell_each(figures, open_dark, no_dark)
-    symbols = [str(day.recording.symbol) for day in days]
     for suffix, found in (("", open_dark), ("_no_dark", no_dark)):
         for mine, other in product(judged, policies):
             if other not in judged:
@@ -119,18 +121,16 @@ def run(
     return figures
 
 
-def days_of(folder: Path, tick_days: Sequence[str]) -> list[Day]:
-    """The recorded days with what was usual before them."""
-    goog = lobster.read(folder / GOOG)
-    shape = parameters.load("large_tick").volume_curve
-    found = [Day(goog, usual_of(goog)._replace(curve=shape))]
-    for place in TICKS.values():
-        for day in tick_days:
+def days_of(folder: Path, size: Size) -> Iterator[Day]:
+    """The recorded days, one after the other, each with what was usual before it."""
+    if GOOG in size.stocks:
+        goog = lobster.read(folder / GOOG_DAY)
+        yield Day(goog, usual_of(goog)._replace(curve=parameters.load("large_tick").volume_curve))
+    for place in (TICKS[stock] for stock in size.stocks if stock in TICKS):
+        for day in size.days:
             at = TICK_DAYS.index(day)
             other = TICK_DAYS[at - 1 if at else 1]
-            usual = usual_of(_ticks(folder / place, other))
-            found.append(Day(_ticks(folder / place, day), usual))
-    return found
+            yield Day(_ticks(folder / place, day), usual_of(_ticks(folder / place, other)))
 
 
 def starts_s(size: Size) -> list[float]:

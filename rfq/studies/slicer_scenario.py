@@ -12,7 +12,7 @@ from lit_router.market import parameters
 from lit_router.market.batch.impact import BETA, LEVEL
 from ml.slicer.execution import ADDED, CROSSING, FIRST_POOL, RESTING
 from ml.slicer.playing import Policy
-from ml.slicer.scenario import QDI, StagedExecution
+from ml.slicer.scenario import QDI, Scenario, StagedExecution
 from ml.slicer.situation import POOLS
 from rfq.domain.errors import BadInput
 from rfq.domain.values import Symbol
@@ -46,6 +46,7 @@ def run(
     full: bool = False,
     paths: int | None = None,
     threads: int = 1,
+    scenario: Scenario = QDI,
 ) -> Figures:
     """Figures of the scenario itself, of all policies, and of the `judged` ones less each of the others; `page` is
     where a picture of one path goes, worked by the first that is judged: the one whose cost is the median.
@@ -67,7 +68,7 @@ def run(
     weather, discarded = list[Array](), 0
     for first in range(0, count, CHUNK):
         seeds = range(FIRST_SEED + first, FIRST_SEED + min(count, first + CHUNK))
-        begun = staged(seeds, threads)
+        begun = staged(seeds, threads, scenario)
         seen, untouched = weather_of(begun.copy())
         weather.append(seen)
         for name, policy in policies.items():
@@ -79,8 +80,8 @@ def run(
             places[name].append((execution.by_slot / execution.lots[:, None]).numpy())
             moved[name].append((r.side * (execution.view().mid - untouched) / r.arrival * 1e4).numpy())
             discarded += int(execution.left.sum())
-    tell_weather(figures, np.concatenate(weather, 2))
-    figures.add("square_root_law_bps", square_root_law_bps())
+    tell_weather(figures, np.concatenate(weather, 2), scenario)
+    figures.add("square_root_law_bps", square_root_law_bps(scenario))
     spread_bps = directory()[SYMBOL].instrument.spread_bps
     for name in policies:
         its, place = np.concatenate(costs[name]), np.concatenate(places[name]).mean(0)
@@ -101,15 +102,15 @@ def run(
     if page is not None:
         its = np.concatenate(costs[judged[0]])
         typical = FIRST_SEED + int(np.argsort(its)[len(its) // 2])
-        path = followed(policies[judged[0]], staged([typical], threads))
+        path = followed(policies[judged[0]], staged([typical], threads, scenario))
         write_page(page, path, judged[0], directory()[SYMBOL].instrument)
     return figures
 
 
-def staged(seeds: Sequence[int], threads: int = 1) -> StagedExecution:
+def staged(seeds: Sequence[int], threads: int = 1, scenario: Scenario = QDI) -> StagedExecution:
     """The scenario at the order's arrival."""
     listing, large_tick = directory()[SYMBOL], parameters.load("large_tick")
-    return StagedExecution(QDI, listing.instrument, listing.opening_mid, large_tick, seeds, threads=threads)
+    return StagedExecution(scenario, listing.instrument, listing.opening_mid, large_tick, seeds, threads=threads)
 
 
 def weather_of(execution: StagedExecution) -> tuple[Array, torch.Tensor]:
@@ -124,13 +125,13 @@ def weather_of(execution: StagedExecution) -> tuple[Array, torch.Tensor]:
     return torch.stack(seen, 1).numpy(), execution.view().mid
 
 
-def tell_weather(figures: Figures, seen: Array) -> None:
+def tell_weather(figures: Figures, seen: Array, scenario: Scenario) -> None:
     """In the quarter of an hour before the news, from two to seven minutes after, and in the last quarter."""
-    news, quarter, a_minute = QDI.turns[0].decision, 20, 60 * QDI.law.decisions / QDI.law.horizon_s
-    after = slice(news + round(2 * a_minute), news + round(7 * a_minute))
+    news, a_minute = scenario.turns[0].decision, 60 * scenario.law.decisions / scenario.law.horizon_s
+    after, quarter = slice(news + round(2 * a_minute), news + round(7 * a_minute)), round(15 * a_minute)
     usual_cents = directory()[SYMBOL].instrument.spread_bps
     for name, part in (
-        ("before_news", slice(news - quarter, news)),
+        ("before_news", slice(max(0, news - quarter), news)),
         ("after_news", after),
         ("at_the_end", slice(-quarter, None)),
     ):
@@ -139,8 +140,8 @@ def tell_weather(figures: Figures, seen: Array) -> None:
         figures.add(f"mid_against_us_{name}_bps", float(seen[2, part].mean()))
 
 
-def square_root_law_bps() -> float:
+def square_root_law_bps(scenario: Scenario = QDI) -> float:
     """How far the market's law of impact has an order of this size and duration move the price, at its end."""
     instrument = directory()[SYMBOL].instrument
-    share, days = QDI.lots / instrument.adv, QDI.law.horizon_s / DAY_S
+    share, days = scenario.lots / instrument.adv, scenario.law.horizon_s / DAY_S
     return LEVEL / (1 - BETA) * instrument.volatility_bps * share**0.5 * days ** (0.5 - BETA)

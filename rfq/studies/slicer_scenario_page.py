@@ -121,7 +121,7 @@ def write_page(place: Path, path: SoldPath, name: str, instrument: Instrument) -
     cost = path.shortfall / path.arrival * 1e4
     figure.text(0.012, 0.967, f"{lots:,.0f} {instrument.symbol} sold in three hours by {name}", fontsize=15,
                 fontweight="bold", color=INK, va="center")  # fmt: skip
-    said = f"mid at arrival ${path.arrival * unit:,.2f}, average price ${average:,.2f}"
+    said = rf"mid at arrival \${path.arrival * unit:,.2f}, average price \${average:,.2f}"
     figure.text(0.012, 0.934, f"{said}, shortfall {cost:.0f} bps with fees", fontsize=11, color="#555555", va="center")
     page.write(canvas, place)
 
@@ -129,7 +129,7 @@ def write_page(place: Path, path: SoldPath, name: str, instrument: Instrument) -
 def _draw_price(axes: Axes, path: SoldPath, unit: float) -> None:
     axes.fill_between(path.minutes, path.bids * unit, path.asks * unit, color=QUIET, alpha=0.55, linewidth=0,
                       label="bid to ask", step="post")  # fmt: skip
-    dark = {f"dark, {pool.name}": ((FIRST_POOL + k,), DARK_COLOURS[k], "D") for k, pool in enumerate(POOLS)}
+    dark = {pool.name.replace("_", ", "): ((FIRST_POOL + k,), DARK_COLOURS[k], "D") for k, pool in enumerate(POOLS)}
     middle = path.minutes + (path.minutes[1] - path.minutes[0]) / 2
     for label, (slots, colour, mark) in {**LIT, **dark}.items():
         lots = path.sold[:, slots].sum(1)
@@ -142,7 +142,7 @@ def _draw_price(axes: Axes, path: SoldPath, unit: float) -> None:
                      marker=mark, alpha=0.75, linewidth=0, zorder=3,
                      label=f"{label}: {lots.sum() / path.sold.sum():.0%}")  # fmt: skip
     axes.axhline(path.arrival * unit, color=QUIET, linewidth=0.9, linestyle=":")
-    axes.set_ylabel("price, $ (area of a mark: shares)", fontsize=9.5)
+    axes.set_ylabel(r"price, \$ (area of a mark: shares)", fontsize=9.5)
     axes.set_title("Price, and what was sold where", loc="left", fontsize=11.5, fontweight="bold", color=INK)
     legend = axes.legend(fontsize=9, frameon=False, loc="lower left", ncols=2)
     for handle in legend.legend_handles[1:]:
