@@ -36,7 +36,8 @@ def charges(traits: Traits, seen: Circumstances, desk_sign: int, share: Number) 
 
     Competition is shaded as in a first-price auction (margin / number asked); against it stands a provision
     for losers trading ahead, which grows with the block and the number asked: for small requests one more
-    rival makes a quote keener, for blocks dearer.
+    rival makes a quote keener, for blocks dearer. Where the side is hidden there is no such provision, and both sides
+    are wider.
     """
     sigma, asked = seen.volatility_bps, 1 + seen.rivals
     keenness = 1.0 - traits.specialist_discount * seen.specialist
@@ -44,13 +45,17 @@ def charges(traits: Traits, seen: Circumstances, desk_sign: int, share: Number) 
         keenness = keenness * (1.0 - traits.relationship_discount * seen.relationship)
     else:
         keenness = keenness * (1.0 + traits.anonymity_premium)
+    provision = traits.provision
+    if not seen.shown:
+        keenness = keenness * (1.0 + traits.two_way_premium)
+        provision = provision * traits.provision_hidden
     spread = keenness * traits.spread_share * seen.half_spread_bps
     risk = keenness * traits.risk_charge * sigma * share**0.5
     return Charges(
         spread=spread,
         risk=risk,
         margin=traits.margin * (spread + risk) / asked,
-        provision=traits.provision * (sigma * math.sqrt(seen.block) * math.log(asked)),
+        provision=provision * (sigma * math.sqrt(seen.block) * math.log(asked)),
         residual=traits.residual_charge * (sigma * math.sqrt(seen.rest)),
         inventory=-desk_sign * sigma * traits.skew * seen.inventory,
         belief=desk_sign * traits.informed * seen.belief_bps,

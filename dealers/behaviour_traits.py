@@ -46,6 +46,12 @@ class DealerTraits(Frozen, frozen=True):
     relationship_discount: float = 0.1
     """Off spread and risk for the best relationship with a disclosed desk."""
     anonymity_premium: float = 0.08
+    two_way_premium: float = 0.1
+    """On spread and risk where the side is hidden: whoever asks may be on either, and both prices have to stand. About
+    what a hidden name costs; nobody publishes it."""
+    provision_hidden: float = 0.0
+    """Share of the provision that is still charged where the side is hidden: no loser knows which way to trade ahead of
+    the winner (Baldauf, Mollner)."""
     skew: float = 0.03
     """Shift of both sides per unit of inventory and per daily volatility."""
     informed: float = 0.0
@@ -110,7 +116,10 @@ class DealerTraits(Frozen, frozen=True):
     hedge_horizon_s: float = 1800.0
 
     def __post_init__(self) -> None:
-        shares = ("silent_share", "relationship", "fade_rate", "leak_rate", "leak_loyalty", "minimum_share", "informed")
+        shares = (
+            "silent_share", "relationship", "fade_rate", "leak_rate", "leak_loyalty", "minimum_share", "informed",
+            "provision_hidden",
+        )  # fmt: skip
         for name in shares:
             value = getattr(self, name)
             if not 0 <= value <= 1:

@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lit_router.gathering import Gathered
 from lit_router.ports import SlicePolicy, Venue
 from lit_router.settings import RouterSettings
 from lit_router.volume_curve import VolumeCurve
@@ -25,7 +26,7 @@ class Floor:
     clock: Clock
     ids: IdSource
     instruments: Mapping[Symbol, Instrument]
-    policies: Mapping[Schedule, SlicePolicy]
+    policies: Mapping[Schedule, Gathered]
     fallback: SlicePolicy
     """Decides when an order's own policy fails."""
     curve: VolumeCurve

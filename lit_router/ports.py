@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lit_router.domain.observation import Observation
 from rfq.domain.fill import Where
-from rfq.domain.order import ChildOrder, TimeInForce
-from rfq.domain.values import NO_LOTS, ChildId, Frozen, Price, Quantity
+from rfq.domain.order import ChildOrder, ParentOrder, TimeInForce
+from rfq.domain.slicing import SliceDecision
+from rfq.domain.values import NO_LOTS, ChildId, Frozen, ParentId, Price, Quantity
 
 
 class ReportKind(StrEnum):
@@ -101,14 +102,30 @@ class Proposal(Frozen, frozen=True):
     min_quantity: Quantity = NO_LOTS
 
 
+class Slice(NamedTuple):
+    """What a policy wants for one parent, and how it came to it, where that is not plain from the order."""
+
+    proposals: Sequence[Proposal]
+    decision: SliceDecision | None = None
+    """Recorded before any child is sent."""
+
+
 class SlicePolicy(Protocol):
-    """Proposes what should be resting and what should cross, given what a slicer may see. Pure and quick."""
+    """Proposes what should be resting and what should cross, given what a slicer may see. Quick, and never blocks."""
 
     @property
     def name(self) -> str: ...
 
-    def propose(self, observations: Sequence[Observation]) -> Sequence[Sequence[Proposal]]:
-        """For each working parent, the full set of children it should have from now on.
+    def pace_s(self, order: ParentOrder) -> float:
+        """Market seconds that it wants between two decisions; the router takes no fewer than its own. 0: as it does."""
+        ...
+
+    def forget(self, parent_id: ParentId) -> None:
+        """It will not be asked about this order again."""
+        ...
+
+    def propose(self, observations: Sequence[Observation]) -> Sequence[Slice]:
+        """For each working parent, none of them twice, the full set of children it should have from now on.
 
         A resting child equal to a proposal (venue, price) is kept with its priority; others are cancelled; crossing
         proposals are sent. The router clamps quantities, prices and participation, whatever is proposed.

@@ -10,6 +10,7 @@ from lit_router.children import Children
 from lit_router.domain.child import CHILD_OVER, Child
 from lit_router.facts import Fact
 from lit_router.floor import Floor
+from lit_router.gathering import Gathered
 from lit_router.ports import ExecutionReport, Proposal, ReportKind, SlicePolicy, Venue
 from lit_router.schedules import PassiveThenCross, schedules
 from lit_router.settings import RouterSettings
@@ -48,6 +49,7 @@ class OrderRouter:
         curve: VolumeCurve = U_SHAPE,
         settings: RouterSettings | None = None,
     ) -> None:
+        policies = schedules(instruments) if policies is None else policies
         self._floor = Floor(
             venues={venue.name: venue for venue in venues},
             market=market,
@@ -55,7 +57,7 @@ class OrderRouter:
             clock=clock,
             ids=ids,
             instruments=instruments,
-            policies=schedules(instruments) if policies is None else policies,
+            policies={schedule: Gathered(policy) for schedule, policy in policies.items()},
             fallback=PassiveThenCross("twap", twap),
             curve=curve,
             settings=settings or RouterSettings(),

@@ -6,11 +6,11 @@ Baselines and fallback for the learned policy, and the plain market-order TWAP a
 from collections.abc import Mapping, Sequence
 
 from lit_router.domain.observation import Observation
-from lit_router.ports import Proposal, SlicePolicy
+from lit_router.ports import Proposal, Slice, SlicePolicy
 from lit_router.trajectories import AlmgrenChriss, Trajectory, pov, twap, vwap
-from rfq.domain.order import TimeInForce
+from rfq.domain.order import ParentOrder, TimeInForce
 from rfq.domain.rfq import Schedule, Urgency
-from rfq.domain.values import NO_LOTS, Frozen, Instrument, Price, Quantity, Side, Symbol
+from rfq.domain.values import NO_LOTS, Frozen, Instrument, ParentId, Price, Quantity, Side, Symbol
 
 
 class Placement(Frozen, frozen=True):
@@ -32,7 +32,17 @@ PASSIVE_THEN_CROSS: Mapping[Urgency, Placement] = {
 }
 
 
-class PassiveThenCross:
+class Unmindful:
+    """Decides as often as the router does, from what it sees alone."""
+
+    def pace_s(self, order: ParentOrder) -> float:
+        return 0.0
+
+    def forget(self, parent_id: ParentId) -> None:
+        pass
+
+
+class PassiveThenCross(Unmindful):
     """Follows a trajectory: rests at the own best price, crosses what lags, waits in the dark with a share."""
 
     def __init__(
@@ -41,8 +51,8 @@ class PassiveThenCross:
         self.name = name
         self._trajectory, self._placement = trajectory, placement
 
-    def propose(self, observations: Sequence[Observation]) -> list[list[Proposal]]:
-        return [self._slice(seen) for seen in observations]
+    def propose(self, observations: Sequence[Observation]) -> list[Slice]:
+        return [Slice(self._slice(seen)) for seen in observations]
 
     def _slice(self, seen: Observation) -> list[Proposal]:
         if seen.bid is None or seen.ask is None:
@@ -69,15 +79,15 @@ class PassiveThenCross:
         return round(seen.order.quantity * self._trajectory(seen, ahead_s))
 
 
-class MarketOrders:
+class MarketOrders(Unmindful):
     """Follows a trajectory by market orders alone: at each decision, what is due by the next. A benchmark."""
 
     def __init__(self, name: str, trajectory: Trajectory) -> None:
         self.name = name
         self._trajectory = trajectory
 
-    def propose(self, observations: Sequence[Observation]) -> list[list[Proposal]]:
-        return [self._slice(seen) for seen in observations]
+    def propose(self, observations: Sequence[Observation]) -> list[Slice]:
+        return [Slice(self._slice(seen)) for seen in observations]
 
     def _slice(self, seen: Observation) -> list[Proposal]:
         due = round(seen.order.quantity * self._trajectory(seen, seen.decision_s))
@@ -86,7 +96,7 @@ class MarketOrders:
 
 
 def schedules(instruments: Mapping[Symbol, Instrument]) -> dict[Schedule, SlicePolicy]:
-    """The policy for each schedule a desk may ask for."""
+    """The policy for each schedule that needs no learning."""
     return {
         Schedule.TWAP: PassiveThenCross("twap", twap),
         Schedule.VWAP: PassiveThenCross("vwap", vwap),
@@ -109,11 +119,11 @@ def _dark(seen: Observation, lots: int) -> list[Proposal]:
     for place, venue in enumerate(venues):
         share = lots // len(venues) + (place < lots % len(venues))
         if share:
-            proposals.append(Proposal(venue, Quantity(share), _dark_limit(seen, venue)))
+            proposals.append(Proposal(venue, Quantity(share), dark_limit(seen, venue)))
     return proposals
 
 
-def _dark_limit(seen: Observation, venue: str) -> Price:
+def dark_limit(seen: Observation, venue: str) -> Price:
     """The worst mid we would trade at: the far touch, kept as it was while it still makes sense (priority is kept)."""
     assert seen.bid is not None and seen.ask is not None
     mid, spread = (seen.bid + seen.ask) / 2, seen.ask - seen.bid

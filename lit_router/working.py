@@ -15,11 +15,12 @@ from lit_router.domain.parent import ParentStatus, begin
 from lit_router.facts import Fact
 from lit_router.floor import Floor, either
 from lit_router.observe import observe
-from lit_router.ports import Proposal
+from lit_router.ports import Proposal, Slice
 from rfq.domain import events as ev
 from rfq.domain.errors import LeaseLost, NeedsPerson, NotFound
 from rfq.domain.fill import Where
 from rfq.domain.order import ParentOrder, TimeInForce
+from rfq.domain.slicing import SliceDecision
 from rfq.domain.values import NO_LOTS, Quantity
 from rfq.ports import MarketView, OrderStore
 
@@ -40,7 +41,8 @@ class WorkingOrder:
         self.children.resume(history)
         self._ends = order.starts_at + timedelta(seconds=order.horizon_s)
         settings = floor.settings
-        self._step_s = max(settings.decision_market_s, order.horizon_s / settings.most_decisions)
+        pace_s = floor.policies[order.schedule].policy.pace_s(order)
+        self._step_s = max(settings.decision_market_s, order.horizon_s / settings.most_decisions, pace_s)
         self._venues = floor.venues_of(order)
         self._lit = next((name for name, where in self._venues.items() if where is Where.LIT), "")
         self._dark = tuple(name for name, where in self._venues.items() if where is Where.DARK)
@@ -158,7 +160,9 @@ class WorkingOrder:
         if self.worked.parent.status is _P.PAUSED:
             self.children.ledger.note(ev.ParentResumed(self.order.parent_id))
         seen = self._observe(view, at, next_at)
-        proposals = self._propose(seen)
+        proposals, decision = await self._propose(seen)
+        if decision is not None:
+            self.children.ledger.note(ev.SliceDecided(self.order.parent_id, decision))
         plan = self._dispose(proposals, seen)
         await self.children.cancel(plan.cancel)
         await self.children.shrink(plan.smaller)
@@ -201,6 +205,7 @@ class WorkingOrder:
         elif self.worked.parent.status is _P.CANCELLING:
             reason = self.worked.parent.reason
         await self.children.ledger.record(ev.ParentDone(self.order.parent_id, reason))
+        self._floor.policies[self.order.schedule].policy.forget(self.order.parent_id)
 
     # --- seeing ------------------------------------------------------------------------------------------------
 
@@ -249,15 +254,16 @@ class WorkingOrder:
             curve=self._floor.curve,
         )
 
-    def _propose(self, seen: Observation) -> list[Proposal]:
-        policy = self._floor.policies[self.order.schedule]
+    async def _propose(self, seen: Observation) -> Slice:
+        asked = self._floor.policies[self.order.schedule]
         try:
-            (proposals,) = policy.propose([seen])
-            return list(proposals)
+            return await asked.propose(seen)
         except Exception as error:
-            log.error("policy failed", policy=policy.name, parent_id=self.order.parent_id, error=repr(error))
-            (proposals,) = self._floor.fallback.propose([seen])
-            return list(proposals)
+            name = asked.policy.name
+            log.error("policy failed", policy=name, parent_id=self.order.parent_id, error=repr(error))
+            (instead,) = self._floor.fallback.propose([seen])
+            why = f"{type(error).__name__}: left to {self._floor.fallback.name}"
+            return Slice(instead.proposals, SliceDecision(name, "", seen.digest, (), why))
 
     def _dispose(self, proposals: Sequence[Proposal], seen: Observation) -> Disposal:
         instrument = self._floor.instruments[self.order.symbol]

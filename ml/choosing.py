@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ml.dealer_models import Asking, DealerModels, Forecast
 from ml.expected_cost import BlockTerms, ExpectedCost, default_rest, rest_cost
+from ml.hiding import saved_by_hiding
 from ml.memory import PanelMemory
 from ml.outcomes import RequestFacts, facts_of
 from ml.selection import Allowance, Bounds, Choice, Exploration, Path, choose, greedy
@@ -47,7 +48,7 @@ class Chooser:
         decisions: dict[int, Selection] = {}
         if askable:
             forecasts = self._models.forecasts([Asking(c.facts, c.dealers, _counts(c.most)) for c in askable], memory)
-            decided = [self._decide(c, forecast) for c, forecast in zip(askable, forecasts, strict=True)]
+            decided = [self._decide(c, forecast, memory) for c, forecast in zip(askable, forecasts, strict=True)]
             reasons = self._models.all_reasons([c.facts for c in askable], [d.forecast.x[d.at] for d in decided])
             for c, decision, why in zip(askable, decided, reasons, strict=True):
                 decisions[id(c)] = self._selection(c, decision, why)
@@ -74,7 +75,7 @@ class Chooser:
             notes = (*notes, f"only {len(dealers)} of the {request.regulatory_least} dealers demanded can be asked")
         return _Considered(request, facts, dealers, rest, most, include, notes)
 
-    def _decide(self, c: "_Considered", forecast: Forecast) -> "_Decision":
+    def _decide(self, c: "_Considered", forecast: Forecast, memory: PanelMemory) -> "_Decision":
         terms, rng = c.request.terms, np.random.default_rng(c.request.seed)
         least_share = terms.least_at_quotes / terms.leg.quantity
         block = BlockTerms(size=c.facts.size, least_share=least_share, max_winners=terms.max_winners)
@@ -85,7 +86,8 @@ class Chooser:
         if budget:
             allowance = Allowance(forecast.leakage_bps[_nearest(forecast, least)], budget, least)
         path = greedy(cost, everyone, c.most, c.include, allowance)
-        choice = choose(path, everyone, Bounds(least, c.most, c.include), self._exploration, rng, allowance)
+        bounds = Bounds(least, c.most, c.include)
+        choice = choose(path, everyone, bounds, self._exploration, rng, allowance)
         at = _nearest(forecast, len(choice.chosen))
         if allowance and allowance.leakage_bps[list(choice.chosen)].sum() > budget:
             notes = (*notes, f"leakage budget of {budget:g} bps exceeded: so many have to be asked")
@@ -93,6 +95,8 @@ class Chooser:
         if c.request.intervals:
             doubts = doubts_of(self._models, c.facts, forecast)
             low, high = curve_interval(forecast, doubts, block, c.rest, path, rng)
+            asked = (forecast.asked, block, c.rest, bounds, c.request.seed)
+            notes = (*notes, *_hiding(saved_by_hiding(self._models, c.facts, c.dealers, memory, *asked)))
         order = (*path.order, *_others(cost, everyone, path))
         return _Decision(forecast, path, choice, order, at, notes, tuple(map(float, low)), tuple(map(float, high)))
 
@@ -181,6 +185,12 @@ def prior_selection(request: SelectionRequest, notes: tuple[str, ...]) -> Select
         seed=request.seed,
         notes=notes,
     )
+
+
+def _hiding(saved_bps: float | None) -> tuple[str, ...]:
+    if saved_bps is None:
+        return ()
+    return (f"hiding the side is expected to {'save' if saved_bps > 0 else 'cost'} {abs(saved_bps):.2f} bps",)
 
 
 def _counts(most: int) -> list[int]:

@@ -14,6 +14,7 @@ from ml.features import FEATURES, features, schema_hash
 from ml.forest import Forest, Predict
 from ml.leakage import Leakage
 from ml.memory import DealerState, PanelMemory
+from ml.model_card import CARD, card
 from ml.outcomes import RequestFacts
 from ml.quote_law import reference_cost_bps
 from ml.quote_model import Margin, relative_quantiles, scale_of
@@ -28,6 +29,7 @@ KIND = "dealers"
 UNSEEN_WIDENING = 1.5
 """A dealer never asked looks average to the models, and may be worse: its dear quantiles are spread by this."""
 MEDIAN = QUANTILES.index(0.5)
+_TWO_WAY = FEATURES.index("two_way")
 _NAMES = np.array(FEATURES, dtype=object)
 
 
@@ -76,7 +78,7 @@ class DealerModels:
         self.leakage, self._leakage_trees = leakage, leakage_trees
         for booster in filter(None, (response, quote, leakage_trees)):
             booster.set_param({"nthread": 1})
-        varying = [FEATURES.index(name) for name in ("log_asked", "law", "law_scale")]
+        varying = [FEATURES.index(name) for name in ("log_asked", "law")]
         walked = Forest(quote, varying)
         self._predict_quote: Predict = walked.inplace_predict
         self._moved_by_trees: Predict = partial(walked.contributions, output=MEDIAN)
@@ -86,6 +88,11 @@ class DealerModels:
     @property
     def version(self) -> str:
         return self.manifest.version
+
+    @property
+    def knows_hidden_sides(self) -> bool:
+        """Whether both kinds of request, with the side shown and hidden, were among those learned from."""
+        return self._margin.low[_TWO_WAY] < self._margin.high[_TWO_WAY]
 
     def by_xgboost(self) -> "DealerModels":
         """The same models, with XGBoost itself to predict: for comparison."""
@@ -112,11 +119,12 @@ class DealerModels:
             raise registry.ModelMismatch(f"model {manifest.version} is incomplete: {broken}") from broken
 
     def save(self, folder: Path) -> "DealerModels":
-        """Writes the models; returns them under their final version."""
+        """Writes the models and their card; returns them under their final version."""
         boosters = {"response": self._response, "quote": self._quote}
         if self._leakage_trees is not None:
             boosters["leakage"] = self._leakage_trees
         self.manifest = registry.save(folder, self.manifest, boosters)
+        (folder / CARD).write_text(card(self.manifest))
         return self
 
     def quote_quantiles(self, x: NDArray[np.float32]) -> Array:

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ml.dealer_models import Forecast
-from ml.set_cost import costs_of_adding, drawn_costs
+from ml.set_cost import costs_of_adding, draw_costs
 from rfq.domain.blend import ResidualCurve
 from rfq.domain.selection import QUANTILES
 
@@ -55,9 +55,11 @@ class ExpectedCost:
         count = len(forecast.dealers)
         self.dealers = count
         self._terms, self._rest = terms, np.array(rest, dtype=np.float64)
-        self._asked = list(forecast.asked)
-        strata = np.tile((np.arange(draws) + 0.5) / draws, (count, 1))
-        self._answer, self._level = rng.permuted(strata, axis=1), rng.permuted(strata, axis=1)
+        # The row of the forecast that is nearest to each number asked.
+        away = np.abs(np.array(forecast.asked) - np.arange(count + 1)[:, None])
+        self._row: list[int] = away.argmin(axis=1).tolist()
+        ranks = np.tile(np.arange(draws), (count, 1))
+        self._answer, self._level = rng.permuted(ranks, axis=1), rng.permuted(ranks, axis=1)
         # A dealer that fades is worth what one that never answered is; and it leaks.
         self._answers = forecast.response * (1.0 - forecast.fade)
         self._quantiles = np.array(forecast.cost_bps, order="C")
@@ -74,31 +76,17 @@ class ExpectedCost:
         return float(self.adding(dealers[:-1], dealers[-1:])[0]) if dealers else self.of_none()
 
     def adding(self, base: Sequence[int], candidates: Sequence[int]) -> Array:
-        """Mean cost of asking `base` and one candidate more, for each candidate."""
-        return self.draws_of_adding(base, candidates).mean(1)
-
-    def draws_of_adding(self, base: Sequence[int], candidates: Sequence[int]) -> Array:
-        """The same in every draw, [candidates, draws]. Sets differ by nothing but who is in them."""
-        at, terms = self._row(len(base) + 1), self._terms
-        found = np.empty((len(candidates), self._cost.shape[2]))
-        kept, new = (np.array(dealers, dtype=np.int64) for dealers in (base, candidates))
-        self._draw(at, np.concatenate([kept, new]))
+        """Mean cost of asking `base` and one candidate more, for each candidate. Sets differ by nothing but who is in
+        them."""
+        at, terms = self._row[len(base) + 1], self._terms
+        found = np.empty(len(candidates))
+        dealers = np.array([*base, *candidates], dtype=np.int64)
+        chances = (self._answers[at], self._answer, self._level, LEVELS)
+        # Of a large panel few are looked at for every number asked: the others are not drawn.
+        draw_costs(self._quantiles[at], *chances, self._drawn[at], self._cost[at], dealers)
         sides = (self._lots, self._leak[at], self._rest, terms.least_share, terms.standing_weight)
-        costs_of_adding(self._cost[at], kept, new, *sides, terms.max_winners, found)
+        costs_of_adding(self._cost[at], dealers, len(base), *sides, terms.max_winners, found)
         return found
-
-    def _draw(self, at: int, dealers: NDArray[np.int64]) -> None:
-        """Quotes of those not drawn before: of a large panel few are looked at for every number asked."""
-        wanted = dealers[~self._drawn[at, dealers]]
-        if len(wanted):
-            drawn_costs(
-                self._quantiles[at], self._answers[at], self._answer, self._level, LEVELS, wanted, self._cost[at]
-            )
-            self._drawn[at, wanted] = True
-
-    def _row(self, asked: int) -> int:
-        """Index of the forecast made for the nearest number asked."""
-        return min(range(len(self._asked)), key=lambda i: abs(self._asked[i] - asked))
 
 
 def default_rest(size: float, volatility_bps: float, spread_bps: float) -> Array:

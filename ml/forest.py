@@ -1,8 +1,8 @@
 """Boosted trees read off an XGBoost booster once, and walked in compiled code afterwards.
 
 XGBoost spends some tenths of a millisecond on any call before it looks at a row, and its contributions cost ten times
-a prediction: too much for a decision that has a few milliseconds. Trees are laid out complete, so that a walk has no
-branch to guess. What comes out is XGBoost's own answer, which a test holds it to.
+a prediction: too much for a decision that has a few milliseconds. Trees are laid out complete, so that many rows
+go through one in step. What comes out is XGBoost's own answer, which a test holds it to.
 """
 
 import json
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from rfq.domain.errors import OurFault
 
-DEEPEST = 8
-"""Complete trees double with every level."""
+LEVELS = 3
+"""Of every tree; shallower ones are filled up."""
+INNER = 2**LEVELS - 1
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -25,27 +26,69 @@ Predict = Callable[[Rows], Any]
 """What a model says of rows of features: XGBoost's own `inplace_predict`, or a forest's."""
 
 _F4, _I4 = "float32[:, ::1]", "int32[:, ::1]"
+_STEP = 32
+"""Panels are filled up to a multiple of it, so that no row is walked by itself."""
+
+
+@numba.njit(f"Tuple((int64, {_F4}))(float32[:, :], boolean[::1], int64)", cache=True, nogil=True, error_model="numpy")
+def _laid_out(x, fixed, first):  # pyright: ignore  # pragma: no cover
+    """(rows after which the fixed columns of `x` repeat themselves, all of it by column, every repetition filled up).
+
+    What repeats is a panel, at several numbers asked. The varying column `first` is another one in every repetition."""
+    rows, block = x.shape[0], 1
+    while block < rows and x[block, first] == x[0, first]:
+        block += 1
+    if rows % block:
+        block = rows
+    for row in range(block, rows):
+        for column in range(x.shape[1]):
+            if fixed[column] and x[row, column] != x[row - block, column]:
+                block = rows
+        if block == rows:
+            break
+    times, width = rows // block, -(-block // _STEP) * _STEP
+    columns = np.zeros((x.shape[1], times * width), dtype=np.float32)
+    for again in range(times):
+        for row in range(block):
+            for column in range(x.shape[1]):
+                columns[column, again * width + row] = x[again * block + row, column]
+    return block, columns
+
+
+@numba.njit(error_model="numpy")
+def _add(x0, x1, x2, x3, x4, x5, x6, bound, leaf, to):  # pyright: ignore  # pragma: no cover
+    """One tree of three levels: what each node looks at, first the root's, by row.
+
+    From the leaves up: each node takes, of what its two branches say, the one that the row does. That is more work than
+    to follow one row down, and many rows go in step.
+    """
+    b0, b1, b2, b3, b4, b5, b6 = bound[0], bound[1], bound[2], bound[3], bound[4], bound[5], bound[6]
+    l0, l1, l2, l3, l4, l5, l6, l7 = leaf[0], leaf[1], leaf[2], leaf[3], leaf[4], leaf[5], leaf[6], leaf[7]
+    for row in range(len(to)):
+        low = l0 if x3[row] < b3 else l1
+        next_low = l2 if x4[row] < b4 else l3
+        high = l4 if x5[row] < b5 else l5
+        next_high = l6 if x6[row] < b6 else l7
+        low = low if x1[row] < b1 else next_low
+        high = high if x2[row] < b2 else next_high
+        to[row] += low if x0[row] < b0 else high
 
 
 @numba.njit(
-    f"void({_F4}, {_I4}, {_F4}, {_F4}, int32[::1], boolean[::1], int64, {_F4}, {_F4})",
+    f"void({_F4}, {_I4}, {_F4}, {_F4}, int32[::1], boolean[::1], {_F4}, {_F4})",
     cache=True,
     nogil=True,
     error_model="numpy",
 )
-def _walk(x, feature, threshold, leaf, group, varies, depth, alike, out):  # pyright: ignore  # pragma: no cover
-    # Unsigned: an index that might be negative is checked each time.
-    one, inner = np.uint32(1), np.uint32(feature.shape[1])
+def _walk(columns, feature, threshold, leaf, group, varies, alike, out):  # pyright: ignore  # pragma: no cover
+    """Adds every tree to `out`, or, where its varying features play no part, to `alike`, which is of the first
+    repetition; both [outputs, rows]."""
     for tree in range(feature.shape[0]):
-        cause, bound, value = feature[tree], threshold[tree], leaf[tree]
-        to = out[:, group[tree]] if varies[tree] else alike[:, group[tree]]
-        for row in range(to.shape[0]):
-            seen = x[row]
-            node = np.uint32(0)
-            for _ in range(depth):
-                right = np.uint32(not seen[np.uint32(cause[node])] < bound[node])
-                node = np.uint32(node + node + one + right)
-            to[row] += value[np.uint32(node - inner)]
+        f, to = feature[tree], out[group[tree]] if varies[tree] else alike[group[tree]]
+        _add(
+            columns[f[0]], columns[f[1]], columns[f[2]], columns[f[3]], columns[f[4]], columns[f[5]], columns[f[6]],
+            threshold[tree], leaf[tree], to,
+        )  # fmt: skip
 
 
 @numba.njit(
@@ -75,7 +118,7 @@ class Forest:
         """`varying`: the features in which the blocks of a matrix may differ, that are alike in all others. The first
         differs between any two.
 
-        Raises OurFault for a booster of another kind than numeric trees, or of deeper ones than DEEPEST."""
+        Raises OurFault for a booster of another kind than numeric trees, or of more LEVELS."""
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         model = learner["gradient_booster"].get("model")
         if model is None or any(tree["categories"] for tree in model["trees"]):
@@ -87,33 +130,35 @@ class Forest:
         if self._logistic:
             self._base = np.log(self._base / (1 - self._base)).astype(np.float32)
         depth = max((_depth(tree, 0) for tree in trees), default=0)
-        if depth > DEEPEST:
-            raise OurFault(f"trees of {depth} levels: at most {DEEPEST} can be walked")
-        self._depth, inner = depth, 2**depth - 1
-        self._feature = np.zeros((len(trees), inner), dtype=np.int32)
-        self._threshold = np.full((len(trees), inner), np.inf, dtype=np.float32)
-        self._mean = np.zeros((len(trees), 2 * inner + 1), dtype=np.float32)
+        if depth > LEVELS:
+            raise OurFault(f"trees of {depth} levels: at most {LEVELS} can be walked")
+        self._feature = np.zeros((len(trees), INNER), dtype=np.int32)
+        self._threshold = np.full((len(trees), INNER), np.inf, dtype=np.float32)
+        self._mean = np.zeros((len(trees), 2 * INNER + 1), dtype=np.float32)
         for number, tree in enumerate(trees):
             self._lay(tree, number, 0, 0)
-        self._leaf = np.ascontiguousarray(self._mean[:, inner:])
+        self._leaf = np.ascontiguousarray(self._mean[:, INNER:])
         self._group = np.asarray(model["tree_info"], dtype=np.int32)
-        self._varying = list(varying)
-        self._varies = (np.isin(self._feature, self._varying) & np.isfinite(self._threshold)).any(axis=1)
+        self._first = varying[0]
+        self._varies = (np.isin(self._feature, varying) & np.isfinite(self._threshold)).any(axis=1)
+        self._fixed = ~np.isin(np.arange(int(learner["learner_model_param"]["num_feature"])), varying)
         self.outputs = max(len(self._base), 1 + int(self._group.max(initial=0)))
 
     def inplace_predict(self, x: Rows) -> NDArray[np.float32]:
         """As the booster's: (rows, outputs), or (rows,) of one output; probabilities of a logistic model."""
-        x = np.ascontiguousarray(x, dtype=np.float32)
-        block = self._block(x)
-        found = np.zeros((len(x), self.outputs), dtype=np.float32)
-        alike = np.empty((block, self.outputs), dtype=np.float32)
-        alike[:] = self._base
-        _walk(x, self._feature, self._threshold, self._leaf, self._group, self._varies, self._depth, alike, found)
-        if block:
-            found += np.tile(alike, (len(x) // block, 1))
+        if not len(x):
+            return np.empty((0, self.outputs)[: 1 + (self.outputs > 1)], dtype=np.float32)
+        block, columns = _laid_out(np.asarray(x, dtype=np.float32), self._fixed, self._first)
+        width, times = -(-block // _STEP) * _STEP, len(x) // block
+        alike = np.empty((self.outputs, width), dtype=np.float32)
+        alike[:] = self._base[:, None]
+        found = np.zeros((self.outputs, times * width), dtype=np.float32)
+        _walk(columns, self._feature, self._threshold, self._leaf, self._group, self._varies, alike, found)
+        found = found.reshape(self.outputs, times, width)[:, :, :block] + alike[:, None, :block]
+        found = found.reshape(self.outputs, len(x))
         if self._logistic:
             found = np.reciprocal(1.0 + np.exp(-found), dtype=np.float32)
-        return found if self.outputs > 1 else found[:, 0]
+        return found.T if self.outputs > 1 else found[0]
 
     def contributions(self, x: Rows, output: int) -> Array:
         """(rows, features): how far each split on a feature moved the row's output from the trees' average (Saabas).
@@ -124,19 +169,6 @@ class Forest:
         rows = np.ascontiguousarray(x, dtype=np.float32)
         _explain(rows, self._feature, self._threshold, self._mean, self._group, output, found)
         return found
-
-    def _block(self, x: Rows) -> int:
-        """Rows after which the matrix repeats itself in all but the varying features: a panel, at several numbers
-        asked. Most trees then need one look at each dealer."""
-        column = self._varying[0]
-        changes = np.flatnonzero(x[:, column] != x[0, column]) if len(x) else np.empty(0)
-        block = int(changes[0]) if len(changes) else len(x)
-        if block < len(x) and len(x) % block == 0:
-            alike = x.reshape(-1, block, x.shape[1]) == x[:block]
-            alike[:, :, self._varying] = True
-            if alike.all():
-                return block
-        return len(x)
 
     def _lay(self, tree: dict[str, Any], number: int, node: int, place: int) -> float:
         """Puts a node at its place of the complete tree, and all below; returns its mean by rows seen in training."""

@@ -10,11 +10,15 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from ml.features import constraints
 from ml.leakage import Leakage
 from ml.training_rows import TrainingRows
 
 Array = NDArray[np.float64]
 
+SIGNS = {"log_size": 1, "size_of_usual": 1, "log_window": -1, "anonymous": 1, "two_way": -1, "lost_move": 1}
+"""Leakage rises with size, hurry and distance, and with what followed earlier losses; a hidden side leaves less to
+trade on."""
 PARAMETERS = {
     "tree_method": "hist",
     "max_depth": 3,
@@ -26,6 +30,7 @@ PARAMETERS = {
     "base_score": 0.0,
     "nthread": 1,
     "disable_default_eval_metric": 1,
+    "monotone_constraints": constraints(SIGNS),
 }
 MOST_ROUNDS = 150
 PATIENCE = 20

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ml import quote_law
 from ml.outcomes import Answer, Outcome, RequestFacts
 from ml.quote_law import reference_cost_bps
-from ml.recall import COLUMNS, DECLARED, OFF, UNIT, lawful, summed
+from ml.recall import COLUMNS, DECLARED, OFF, UNIT, recalled
 from rfq.domain.values import DealerId
 
 DEPTH = 256
@@ -107,7 +107,7 @@ class PanelMemory:
             slot = self._slot(asked.dealer)
             quoted = asked.answer is Answer.QUOTED
             size, cost = _finite(asked.quoted_size), _finite(asked.cost_bps)
-            x = np.stack(quote_law.terms(facts, size if size > 0 else facts.size, outcome.competing))
+            x = quote_law.terms(facts, size if size > 0 else facts.size, outcome.competing)
             law = (facts.volatility_bps / reference, float(quote_law.scale(x)), *x)
             taken = 0.0 if asked.lost else 0.03 if math.isnan(size) or not size else size
             self._rows[slot, self._next[slot] % DEPTH] = (
@@ -132,12 +132,11 @@ class PanelMemory:
     def state(self, dealers: Sequence[DealerId], facts: RequestFacts, settle_s: float) -> DealerState:
         """The panel as it was known at `facts.at`: outcomes asked `settle_s` ago or more, within the lookback."""
         slots = np.array([self._dealer.get(d, -1) for d in dealers], dtype=np.int64)
-        found = np.empty((15, len(dealers)))
+        found, off = np.empty((15, len(dealers))), np.empty((3, len(dealers)))
+        slopes = np.empty((len(dealers), len(quote_law.TERMS)))
         now, sector = seconds(facts.at), float(self._sector.get(facts.sector, -1))
-        summed(self._rows, slots, now, settle_s, sector, float(facts.sign), found)
+        recalled(self._rows, slots, now, settle_s, sector, float(facts.sign), DECLARED, OFF, found, slopes, off)
         asked, rate, sector_rate, pace, cost, sector_cost, axe, flow, won, fades, size, move, idle, reach, seen = found
-        slopes, off = np.empty((len(dealers), len(quote_law.TERMS))), np.empty((3, len(dealers)))
-        lawful(self._rows, slots, now, settle_s, sector, DECLARED, OFF, slopes, off)
         unit = facts.volatility_bps / reference_cost_bps(facts)
         return DealerState(
             asked=asked,

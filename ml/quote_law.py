@@ -2,8 +2,8 @@
 
 Relative to the reference cost, a quote is taken to be linear in half the spread, volatility times sqrt(own lots), both
 again for a named desk and over the number asked (shading, as in a first-price auction), and a provision for losers that
-trade ahead. Each dealer has its own coefficients by ridge about declared ones, and its own level in each sector.
-What recent quotes in the sector leave is the trace of its inventory.
+trade ahead, which nobody can where the side is hidden. Each dealer has its own coefficients by ridge about declared
+ones, and its own level in each sector. What recent quotes in the sector leave is the trace of its inventory.
 """
 
 import math
@@ -40,11 +40,14 @@ class Laws(NamedTuple):
     level: Array
 
     def at(self, facts: RequestFacts, lots: Array, asked: Sequence[int]) -> tuple[Array, Array]:
-        """(A, D) each: expected cost, and spread and risk together, over the reference cost; `lots` being the usual
+        """Expected cost, (A, D), and spread and risk together, (D,), over the reference cost; `lots` being the usual
         share of ADV quoted."""
-        x = np.stack([np.stack(terms(facts, lots, n), axis=-1) for n in asked])
-        both = scale(x)
-        return np.einsum("adt,dt->ad", x, self.slope) + both * self.level, both
+        columns = terms(facts, lots, np.array(asked, dtype=np.float64)[:, None])
+        both = scale(columns)
+        cost = both * self.level
+        for column, slope in zip(columns, self.slope.T, strict=True):
+            cost = cost + column * slope
+        return cost, both
 
 
 def reference_cost_bps(facts: RequestFacts) -> float:
@@ -52,16 +55,18 @@ def reference_cost_bps(facts: RequestFacts) -> float:
     return facts.spread_bps / 2 + 0.25 * facts.volatility_bps * math.sqrt(facts.size)
 
 
-def terms(facts: RequestFacts, lots: Array | float, asked: int) -> list[Array]:
-    """The columns TERMS of a quote for so many lots (share of ADV), over the reference cost."""
+def terms(facts: RequestFacts, lots: Array | float, asked: Array | float) -> tuple[Array, ...]:
+    """The columns TERMS of a quote for so many lots (share of ADV) beside so many asked, over the reference cost; each
+    has the shape of what it depends on."""
     reference = reference_cost_bps(facts)
     risk = facts.volatility_bps * np.sqrt(np.minimum(lots, facts.size)) / reference
     spread = np.full_like(risk, facts.spread_bps / 2 / reference)
     both = spread + RISK * risk
-    provision = facts.volatility_bps * math.sqrt(facts.size) / reference * (math.log(asked) + 0.4)
-    return [spread, risk, np.full_like(risk, provision), both * (not facts.anonymous), both / asked]
+    provision = facts.volatility_bps * math.sqrt(facts.size) / reference * (np.log(asked) + 0.4)
+    provision = provision * (not facts.two_way)
+    return spread, risk, provision, both * (not facts.anonymous), both / asked
 
 
-def scale(x: Array) -> Array:
-    """Spread and risk together."""
-    return x[..., 0] + RISK * x[..., 1]
+def scale(columns: Sequence[Array]) -> Array:
+    """Spread and risk together, of the columns TERMS."""
+    return columns[0] + RISK * columns[1]

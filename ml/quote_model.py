@@ -12,12 +12,15 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.features import FEATURES
+from ml.features import FEATURES, constraints
 from ml.forest import Predict
 from rfq.domain.selection import QUANTILES
 
 Array = NDArray[np.float64]
 
+SIGNS = {"law": 1}
+"""A quote is never cheaper for its dealer's own law expecting more. No sign is known of size, over the reference cost,
+nor of the number asked: competition and a provision for losers pull against each other."""
 PARAMETERS = {
     "objective": "reg:quantileerror",
     "quantile_alpha": list(QUANTILES),
@@ -29,6 +32,7 @@ PARAMETERS = {
     "colsample_bytree": 0.7,
     "lambda": 3.0,
     "nthread": 1,
+    "monotone_constraints": constraints(SIGNS),
 }
 MOST_ROUNDS = 100
 PATIENCE = 12

@@ -1,6 +1,7 @@
 """Models on disk: boosters as .ubj beside one JSON manifest that says what they are and what they fit."""
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,10 +36,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Whatever the model needs besides its boosters."""
     library: str
     digests: Mapping[str, str]
+    signs: Mapping[str, Mapping[str, int]]
+    """What is constrained to rise (1) or fall (-1) with which features."""
+    code: str
+    """See `code_version`."""
 
 
 def save(folder: Path, manifest: Manifest, boosters: Mapping[str, xgb.Booster]) -> Manifest:
-    """Writes boosters and manifest; returns the manifest with version, library and digests filled in.
+    """Writes boosters and manifest; returns the manifest with version, library, code and digests filled in.
 
     The version is made from the contents, so that the same training gives the same version.
     """
@@ -48,7 +53,9 @@ def save(folder: Path, manifest: Manifest, boosters: Mapping[str, xgb.Booster]) 
     contents = json.dumps([manifest.schema, manifest.seed, msgspec.to_builtins(manifest.parameters), digests],
                           sort_keys=True)  # fmt: skip
     version = f"{manifest.kind}-{hashlib.sha256(contents.encode()).hexdigest()[:10]}"
-    full = msgspec.structs.replace(manifest, version=version, library=f"xgboost {xgb.__version__}", digests=digests)
+    full = msgspec.structs.replace(
+        manifest, version=version, library=f"xgboost {xgb.__version__}", digests=digests, code=code_version()
+    )
     for stale in folder.glob("*.ubj"):
         if stale.name not in files:
             stale.unlink()
@@ -57,6 +64,14 @@ def save(folder: Path, manifest: Manifest, boosters: Mapping[str, xgb.Booster]) 
     # Last, so that a folder with a manifest is a whole one.
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(full, order="sorted"), indent=2) + b"\n")
     return full
+
+
+def code_version() -> str:
+    """The version of this package, and a digest of the sources that models are made by."""
+    sources, room = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(room.rglob("*.py")):
+        sources.update(str(path.relative_to(room)).encode() + path.read_bytes())
+    return f"sotto {importlib.metadata.version('sotto')}, ml {sources.hexdigest()[:12]}"
 
 
 def load(folder: Path, kind: str, schema: str) -> tuple[Manifest, dict[str, xgb.Booster]]:

@@ -42,7 +42,7 @@ class SquareRootResidual:
     def curve(self, request: ResidualRequest) -> ResidualCurve:
         """Cost in bps of arrival x lots of working 0 to `quantity` lots; leakage is paid on every lot worked."""
         terms = request.terms.residual or ResidualTerms(horizon_s=DAY_S)
-        lots = _points(request.quantity)
+        lots = points(request.quantity)
         worked = [self._parts(request, terms, n) for n in lots]
         low, high = self._impact.band
         return ResidualCurve(
@@ -52,7 +52,12 @@ class SquareRootResidual:
             high=tuple(flat + high * impact for flat, impact in worked),
         )
 
-    def _parts(self, request: ResidualRequest, terms: ResidualTerms, lots: int) -> tuple[float, float]:
+    def per_lot_bps(self, request: ResidualRequest, lots: float, horizon_s: float) -> float:
+        """Impact and nothing else of each of `lots` worked over `horizon_s`, bps of arrival."""
+        terms = msgspec.structs.replace(request.terms.residual or ResidualTerms(horizon_s=DAY_S), horizon_s=horizon_s)
+        return self._parts(request, terms, lots)[1] / lots if lots else 0.0
+
+    def _parts(self, request: ResidualRequest, terms: ResidualTerms, lots: float) -> tuple[float, float]:
         """(spread and leakage, impact) of working `lots`, in bps x lots."""
         c, instrument = self._impact, request.instrument
         half_spread = spread_now_bps(instrument, request.market) / 2
@@ -64,7 +69,7 @@ class SquareRootResidual:
         return flat, weighted * c.impact * c.hurry[terms.urgency] * instrument.volatility_bps * root
 
 
-def _points(quantity: Quantity) -> tuple[Quantity, ...]:
+def points(quantity: Quantity) -> tuple[Quantity, ...]:
     """0 to `quantity`, denser near 0 where the curve bends most; each a whole number of lots."""
     shares = [(i / POINTS) ** 1.5 for i in range(POINTS + 1)]
     return tuple(Quantity(n) for n in sorted({round(share * quantity) for share in shares}))

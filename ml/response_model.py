@@ -1,14 +1,16 @@
-"""Will the dealer quote? Boosted trees on the probability, never rising with the number asked."""
+"""Will the dealer quote? Boosted trees on the probability, with the signs that theory gives."""
 
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.features import FEATURES
+from ml.features import FEATURES, constraints
 from ml.forest import Predict
 
 USED = len(FEATURES) - 2
 """All but what the dealer's law says, which moves with the number asked: the sign below would not hold through it."""
+SIGNS = {"log_asked": -1, "log_size": 1, "size_of_usual": 1, "answer_rate": 1, "sector_answer_rate": 1}
+"""Riggs et al.: dealers answer less the more compete, and more the larger the request. Choosing relies on the first."""
 PARAMETERS = {
     "objective": "binary:logistic",
     "eval_metric": "logloss",
@@ -20,8 +22,7 @@ PARAMETERS = {
     "colsample_bytree": 0.7,
     "lambda": 5.0,
     "nthread": 1,
-    # Riggs et al.: dealers answer less the more compete. Choosing relies on the sign, so it is imposed.
-    "monotone_constraints": "(" + ",".join("-1" if f == "log_asked" else "0" for f in FEATURES[:USED]) + ")",
+    "monotone_constraints": constraints(SIGNS, FEATURES[:USED]),
 }
 MOST_ROUNDS = 300
 PATIENCE = 25

@@ -7,6 +7,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from ml import leakage_trees, quote_model, response_model
 from ml.dealer_models import KIND, DealerModels
 from ml.features import FEATURES, schema_hash
 from ml.leakage import Leakage, fit_leakage
@@ -67,6 +68,12 @@ def train_on(rows: TrainingRows, seed: int, trained_on: str) -> DealerModels:
         parameters=_parameters(margin, leakage),
         library="",
         digests={},
+        signs={
+            "probability of a quote": response_model.SIGNS,
+            "cost of a quote": quote_model.SIGNS,
+            "leakage": leakage_trees.SIGNS,
+        },
+        code="",
     )
     return DealerModels(manifest, response, quote, margin, leakage, trees)
 

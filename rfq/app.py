@@ -26,14 +26,20 @@ from lit_router.market.clock import AcceleratedMarketClock
 from lit_router.market.server import ExchangeServer
 from lit_router.market.threaded import ThreadedExchange
 from lit_router.router import OrderRouter
+from lit_router.schedules import schedules
 from ml.model_process import ModelProcess
 from ml.predictor import PanelPredictor
 from ml.residual_cost import SquareRootResidual
+from ml.slicer.policy import LearnedSlices, by_rule_alone, on_one_core
+from ml.slicer.rules import Rule
+from ml.slicer.weights import SHIPPED, Slicer, load
 from rfq import keys
 from rfq.api.edge import Edge
 from rfq.benchmarks import Benchmarks
 from rfq.clocks import RandomIds, SystemClock
+from rfq.domain.errors import BadInput
 from rfq.domain.events import DealersAsked, ModelLoaded, ParentCreated, Stamped
+from rfq.domain.rfq import Schedule
 from rfq.domain.values import RfqId
 from rfq.engine.engine import Engine
 from rfq.engine.parts import EngineSettings, Parts
@@ -68,6 +74,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
     clock, ids = SystemClock(), RandomIds()
     metrics = Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
+        slicer = weights(settings, say)
         embedded = None
         if settings.database_url is None:
             say(f"database: embedded PostgreSQL in {data_dir}")
@@ -112,8 +119,20 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             ),
         )
         await stack.enter_async_context(gateway)
+        on_one_core()
+        if slicer is None:
+            learned = by_rule_alone(Rule(), instruments, traded.curve)
+        else:
+            learned = LearnedSlices(slicer, instruments, traded.curve)
         router = OrderRouter(
-            traded.venues(exchange), exchange, market_clock, clock, ids, instruments, curve=traded.curve
+            traded.venues(exchange),
+            exchange,
+            market_clock,
+            clock,
+            ids,
+            instruments,
+            policies=schedules(instruments) | {Schedule.LEARNED: learned},
+            curve=traded.curve,
         )
         thinking = ThreadPoolExecutor(1, thread_name_prefix="models")
         stack.callback(thinking.shutdown, wait=False, cancel_futures=True)
@@ -187,19 +206,35 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
             stack.callback(keeping.cancel)
             await stack.enter_async_context(_watched(keeping, service))
         await engine.start()
-        await _note_model(controls, predictor.model_version, clock, market_clock)
+        await _note_model(controls, "dealers", predictor.model_version, clock, market_clock)
+        await _note_model(controls, "slicer", learned.version, clock, market_clock)
         stack.push_async_callback(engine.stop)
         log.info("service up", **settings.shown())
         yield service
         edge.close_streams()
 
 
-async def _note_model(controls: ControlStore, version: str, clock: Clock, market_clock: MarketClock) -> None:
-    """Records which dealer models are in use, whenever they are others than last time."""
-    stream = StreamId("model", "dealers")
+def weights(settings: Settings, say: Callable[[str], None]) -> Slicer | None:
+    """The slicer's weights. None where those in the package are missing or do not fit: a rule stands in, and that is
+    said. Raises BadInput for a file that the settings name and that does not fit."""
+    try:
+        return load(settings.slicer or SHIPPED)
+    except BadInput as reason:
+        if settings.slicer is not None:
+            raise
+        log.warning("no weights of the slicer", why=str(reason))
+        say(f"slicer: a rule works what is left, without weights ({reason})")
+        return None
+
+
+async def _note_model(
+    controls: ControlStore, model: str, version: str, clock: Clock, market_clock: MarketClock
+) -> None:
+    """Records which models are in use, whenever they are others than last time."""
+    stream = StreamId("model", model)
     before = [s.event.version for s in await controls.history(stream) if isinstance(s.event, ModelLoaded)]
     if before[-1:] != [version]:
-        await controls.record(stream, ModelLoaded("dealers", version), clock.now(), market_clock.now())
+        await controls.record(stream, ModelLoaded(model, version), clock.now(), market_clock.now())
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ class Narrator:
         self._fills = 0
         self._asked: dict[str, str] = {}
         self._lifted: dict[str, str] = {}
+        self._decides: tuple[str, bool] | None = None
 
     def tell(self, event: EventAnswer) -> None:
         line = self._line(event.event, event.data)
@@ -65,6 +66,8 @@ class Narrator:
                 order = data["order"]
                 minutes = f"{order['horizon_s'] / 60:.0f} minutes"
                 return f"working {lots(order['quantity'])} over {minutes}, {order['schedule'].replace('_', '-')}"
+            case "SliceDecided":
+                return self._decided(data["decision"])
             case "ParentPaused":
                 return f"working paused: {data['reason']}"
             case "ParentResumed":
@@ -84,6 +87,16 @@ class Narrator:
                 return f"{kind.removeprefix('Rfq').lower()}: {data['reason']}"
             case _:
                 return None
+
+    def _decided(self, decision: Mapping[str, Any]) -> str | None:
+        """Who decides, whenever that is another than before; each single decision is in the record."""
+        now = decision["version"], bool(decision["guard"])
+        if now == self._decides:
+            return None
+        self._decides = now
+        if decision["guard"]:
+            return f"the rule decides: {decision['guard']}"
+        return f"slices by {decision['policy']} policy, weights {decision['version']}"
 
     def _dealers(self, request_ids: list[str]) -> str:
         return ", ".join(self._asked.get(request_id, "a dealer") for request_id in request_ids)

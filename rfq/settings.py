@@ -76,6 +76,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(ge=0, le=1000, description="Most leakage expected of all asked together; 0: no bound")
     ] = 0.0
     models_dir: Annotated[Path | None, Meta(description="Trained models; default: those in the package")] = None
+    slicer: Annotated[Path | None, Meta(description="Weights of the slicer; default: those in the package")] = None
 
     # Dealers.
     dealer_open_requests: Annotated[Count, Meta(description="Requests one dealer may have open")] = 200
@@ -216,7 +217,7 @@ def _across(s: Settings) -> Iterator[BadInput]:
     if (s.tls_cert is None) != (s.tls_key is None):
         missing = "tls_key" if s.tls_key is None else "tls_cert"
         yield BadInput(missing, None, "is needed beside the other of tls_cert and tls_key")
-    for name in ("tls_cert", "tls_key", "instruments", "keys_file", "replay_book", "replay_trades"):
+    for name in ("tls_cert", "tls_key", "instruments", "keys_file", "replay_book", "replay_trades", "slicer"):
         path: Path | None = getattr(s, name)
         if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
             yield BadInput(name, str(path), "must be a readable file")

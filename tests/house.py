@@ -22,7 +22,9 @@ from db.rfq_store import PostgresRfqStore
 from db.trade_ledger import PostgresTradeLedger
 from dealers.in_process import InProcessGateway
 from dealers.scripted_trader import Quotes, ScriptedTrader
+from lit_router.ports import SlicePolicy
 from lit_router.router import OrderRouter
+from lit_router.schedules import schedules
 from lit_router.settings import RouterSettings
 from ml.residual_cost import SquareRootResidual
 from rfq.domain import events as ev
@@ -159,11 +161,13 @@ class House:
         settings: EngineSettings | None = None,
         start: bool = True,
         cut: tuple[int, bool] | None = None,
+        learned: SlicePolicy | None = None,
     ) -> AsyncIterator[Self]:
-        """`cut`: see CutStore. Dealers of the world dial in once the engine has started."""
+        """`cut`: see CutStore. `learned` works what is asked to be worked so. Dealers of the world dial in once the
+        engine has started."""
         house = cls(world, url, holder)
         try:
-            await house._build(seed, settings, cut)
+            await house._build(seed, settings, cut, learned)
             await house.gateway.__aenter__()
             if start:
                 await house.start()
@@ -171,7 +175,13 @@ class House:
         finally:
             await house.close()
 
-    async def _build(self, seed: int, settings: EngineSettings | None, cut: tuple[int, bool] | None) -> None:
+    async def _build(
+        self,
+        seed: int,
+        settings: EngineSettings | None,
+        cut: tuple[int, bool] | None,
+        learned: SlicePolicy | None,
+    ) -> None:
         with self.loop.in_flight("opening"), real_time():
             self._database = await MigratedDatabase.open(self.url)
             others = asyncio.all_tasks()
@@ -187,8 +197,9 @@ class House:
         ids = SeededIds(seed)
         venues = [self.lit, self.dark]
         instruments = {SYMBOL: INSTRUMENT}
+        policies = schedules(instruments) | ({Schedule.LEARNED: learned} if learned else {})
         self.router = OrderRouter(
-            venues, self.market, self.market_clock, self.clock, ids, instruments, settings=ROUTING
+            venues, self.market, self.market_clock, self.clock, ids, instruments, policies=policies, settings=ROUTING
         )
         self.parts = Parts(
             clock=self.clock,

@@ -7,7 +7,11 @@ from decimal import Decimal
 
 from virtual_time import START
 
+from lit_router.domain.observation import Observation
+from lit_router.domain.parent import begin
+from lit_router.observe import observe
 from lit_router.ports import ExecutionReport, Fees, ReportKind, ReportSink
+from lit_router.volume_curve import CONTINUOUS, VolumeCurve
 from rfq.domain import events as ev
 from rfq.domain.block import Block
 from rfq.domain.errors import NotFound, PeerGone
@@ -39,6 +43,7 @@ INSTRUMENT = Instrument(
     spread_bps=5.0,
 )
 BID, ASK = Price(19_990), Price(20_000)
+DARK = ("pool_a", "pool_b")
 
 
 def parent(
@@ -69,6 +74,37 @@ def parent(
         venues=venues,
         limit_price=limit_price,
     )
+
+
+def seen(
+    order: ParentOrder,
+    at_s: float,
+    *,
+    filled: int = 0,
+    decision_s: float = 5.0,
+    volume: int = 0,
+    curve: VolumeCurve = CONTINUOUS,
+    bid: Price | None = BID,
+    ask: Price | None = ASK,
+    shown: int = 10_000,
+) -> Observation:
+    """Of an order that has nothing resting, `at_s` market seconds after it began."""
+    at = order.starts_at + timedelta(seconds=at_s)
+    view = MarketView(SYMBOL, bid, ask, Quantity(shown), Quantity(shown), bid, Quantity(volume), at)
+    observation = observe(
+        begin(order),
+        view,
+        INSTRUMENT,
+        at,
+        decision_s=decision_s,
+        market_volume=Quantity(volume),
+        dark_filled={},
+        sent_at={},
+        lit_venue="lit",
+        dark_venues=DARK,
+        curve=curve,
+    )
+    return observation.but(filled=Quantity(filled), free=Quantity(order.quantity - filled))
 
 
 class FoldingStore:

@@ -13,6 +13,7 @@ from rfq.domain.block import Block
 from rfq.domain.order import ChildOrder
 from rfq.domain.rfq import RfqTerms
 from rfq.domain.selection import DealerScore, Selection
+from rfq.domain.slicing import SliceDecision
 from rfq.domain.values import (
     AuctionId,
     ChildId,
@@ -68,11 +69,15 @@ def life_of(rfq_id: str, terms_: RfqTerms | None = None, *, quantity: int = 100,
         [ev.QuoteLifted(taken)],
         [ev.LiftConfirmed(taken.lift_id, fill), ev.QuotesLost((lost.quote_id,))],
         [ev.AuctionSettled(auction, Price(MID + 4), Price(MID + 6)), ev.ParentCreated(order)],
-        [ev.ParentStarted(order.parent_id), ev.ChildCreated(child), ev.ChildSent(child.child_id)],
+        [ev.ParentStarted(order.parent_id), ev.SliceDecided(order.parent_id, DECISION)],
+        [ev.ChildCreated(child), ev.ChildSent(child.child_id)],
         [ev.ChildAcknowledged(child.child_id), ev.ChildFilled(worked)],
         [ev.ChildCancelling(child.child_id), ev.ChildCancelled(child.child_id)],
         [ev.ParentDone(order.parent_id, "horizon"), ev.LosersTold(auction, told), ev.RfqDone("worked")],
     ]
+
+
+DECISION = SliceDecision("learned", "v1", "ab" * 32, ("half", "rule", "split"), "", -0.12, (-0.5, 0.1, 1.25))
 
 
 class Pen:

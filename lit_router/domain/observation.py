@@ -1,9 +1,14 @@
 """What a slicer may see when it decides. Built by one function, offline and live; nothing latent enters."""
 
 from datetime import datetime
+from hashlib import sha256
+
+import msgspec
 
 from rfq.domain.order import ParentOrder
 from rfq.domain.values import ChildId, Frozen, Price, Quantity
+
+_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class Resting(Frozen, frozen=True):
@@ -45,6 +50,11 @@ class Observation(Frozen, frozen=True):
     """Share of the day's volume expected between the order's start and now, over that of its whole horizon."""
     next_volume_curve: float
     """The same at the next decision."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hex, of the canonical bytes: the same observation always has the same."""
+        return sha256(_encoder.encode(self)).hexdigest()
 
     @property
     def remaining(self) -> Quantity:

@@ -96,6 +96,8 @@ class WorkedParent(msgspec.Struct):
                 return (self.parent,)
             case ev.ParentCreated():
                 return (self.parent,)
+            case ev.SliceDecided():
+                return ()  # Says why; what comes of it are children.
             case ev.ParentStarted():
                 return self._to("start")
             case ev.ParentPaused(reason=reason):

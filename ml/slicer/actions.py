@@ -11,6 +11,8 @@ PLACE = ("rule", "nothing", "some", "all", "improve", "back")
 SOME = 2.0
 DARK = ("rule", "nothing", "block", "broker", "stream", "split")
 HEADS = (len(CROSS), len(PLACE), len(DARK))
+NOTHING = 1
+"""Its place in every head."""
 NEVER = -1e9
 """Log-odds of what is not allowed."""
 
@@ -46,6 +48,5 @@ def _in_the_dark(lots: torch.Tensor, open_pools: torch.Tensor) -> torch.Tensor:
 
 def allowed(residual: Residual) -> torch.Tensor:
     """Which choices make sense, bool [B, sum(HEADS)]: no pool that is not open."""
-    count, device = len(residual.side), residual.side.device
-    lit = torch.ones(count, HEADS[0] + HEADS[1] + 2, dtype=torch.bool, device=device)
+    lit = torch.ones_like(residual.pools[:, :1]).expand(-1, HEADS[0] + HEADS[1] + 2)
     return torch.cat([lit, residual.pools, residual.pools.any(1, keepdim=True)], 1)

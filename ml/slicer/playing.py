@@ -41,6 +41,10 @@ class Played(NamedTuple):
     action: torch.Tensor
     reward: torch.Tensor
     """Fall of the shortfall, usual spreads: it telescopes to minus the shortfall."""
+    held: torch.Tensor
+    """Share of the residual, signed by its side, that a decision left to the market: not filled, not crossed."""
+    mid: torch.Tensor
+    """At the decision, usual spreads from arrival."""
 
 
 def by_rule(rule: Rule, execution: Underway) -> torch.Tensor:
@@ -54,30 +58,42 @@ def by_policy(act: Act, rule: Rule, execution: Underway) -> torch.Tensor:
     """Works all residuals to the end by a learned policy beside its rule; their shortfalls."""
     recent: Recent | None = None
     while not execution.over:
-        _, _, _, recent = _decide(act, rule, execution, recent)
+        recent = _decided(act, rule, execution, recent).recent
     return execution.shortfall()
 
 
 def played(act: Act, rule: Rule, execution: Underway) -> Played:
     """The same, with what it saw, did and got."""
     recent: Recent | None = None
-    unit, was = execution.residual.spread, torch.zeros_like(execution.residual.lots)
-    steps: list[tuple[torch.Tensor, ...]] = []
+    r = execution.residual
+    was = torch.zeros_like(r.lots)
+    steps: list[Played] = []
     while not execution.over:
-        x, may, action, recent = _decide(act, rule, execution, recent)
-        now = execution.shortfall() / unit
-        steps.append((x, may, action, (was - now).float()))
+        step = _decided(act, rule, execution, recent)
+        recent, seen = step.recent, step.seen
+        now = execution.shortfall() / r.spread
+        held = r.side * (seen.left - step.intent.cross) / r.lots
+        mid = (seen.mid - r.arrival) / r.spread
+        steps.append(Played(step.x, step.allowed, step.action, (was - now).float(), held.float(), mid.float()))
         was = now
     return Played(*(torch.stack(part) for part in zip(*steps, strict=True)))
 
 
-def _decide(
-    act: Act, rule: Rule, execution: Underway, recent: Recent | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Recent]:
+class _Step(NamedTuple):
+    x: torch.Tensor
+    allowed: torch.Tensor
+    action: torch.Tensor
+    seen: View
+    intent: Intent
+    recent: Recent
+
+
+def _decided(act: Act, rule: Rule, execution: Underway, recent: Recent | None) -> _Step:
     residual, seen, moment = execution.residual, execution.view(), execution.moment()
     recent = remembered(recent, seen)
     suggested = intend(rule, residual, seen, moment)
     x, may = features(residual, seen, recent, moment, suggested), allowed(residual)
     action = act(x, may)
-    execution.step(intended(action, suggested, residual, seen, moment))
-    return x, may, action, recent
+    intent = intended(action, suggested, residual, seen, moment)
+    execution.step(intent)
+    return _Step(x, may, action, seen, intent, recent)

@@ -1,10 +1,14 @@
 """Proximal policy optimisation (Schulman et al. 2017) over episodes of execution, the whole of it from top to bottom.
 
-Episodes come in groups that share a market's anonymous flow and the residual: what a group's others lost from the same
-decision on, beyond what the critic expected, is the market's doing and not the action's, and is taken off (a
-leave-one-out baseline). The reward is the fall of the shortfall, in usual spreads: it telescopes exactly to minus the
-shortfall, and is not discounted. Where the desk fears risk, the last reward turns that into a mixture of mean and
-CVaR (Rockafellar and Uryasev 2000), about the quantile that the critic expected at the start.
+Episodes come in groups that share a market's anonymous flow and the residual. One member of each group does nothing, so
+that it is known how the market moves by itself: nobody's trading changes that. What a policy could not foresee of that
+move, times the lots that it left to it, is luck whatever the action, and is taken off the reward (a control variate: the
+simulator's truth is in the learning signal alone). What a group's others lost from the same decision on, beyond what the
+critic expected, is taken off as well (a leave-one-out baseline).
+
+The reward is the fall of the shortfall, in usual spreads: it telescopes exactly to minus the shortfall, and is not
+discounted. Where the desk fears risk, the last reward turns that into a mixture of mean and CVaR (Rockafellar and Uryasev
+2000), about the quantile that the critic expected at the start.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,44 +16,29 @@ from typing import NamedTuple
 
 import torch
 
-from lit_router.market.parameters import BookParameters
-from ml.slicer.episodes import EpisodeLaw
+from ml.slicer.actions import NOTHING
 from ml.slicer.execution import Execution
-from ml.slicer.network import LEVELS, Actor, Critic, chosen_log, drawn_from, entropy, tail_level
-from ml.slicer.playing import played
+from ml.slicer.ground import TAIL, Ground, alone, executions, feared, loudness, untouched
+from ml.slicer.network import Actor, Critic, chosen, drawn_from, entropy, pinball, tail_level
+from ml.slicer.playing import Played, played
 from ml.slicer.rules import Rule
-
-FIRST_SEED = 10**9
-"""Episodes of training have seeds from here on; nobody else's."""
-TAIL = 0.9
-"""CVaR of this level is what counts at risk 1."""
 
 
 class Plan(NamedTuple):
-    updates: int = 150
-    groups: int = 128
+    updates: int = 120
+    groups: int = 96
     """In each parameter set."""
-    group: int = 4
+    group: int = 5
+    """The last of them does nothing."""
     epochs: int = 3
     minibatch: int = 4096
     rate: float = 7e-4
     clip: float = 0.2
-    entropy: float = 0.01
+    entropy: float = 0.003
     trace: float = 0.97
     """Lambda of the advantage's exponential average (GAE)."""
     gradient: float = 0.5
     """Longest gradient."""
-
-
-class Ground(NamedTuple):
-    """What is trained on."""
-
-    sets: Sequence[BookParameters]
-    laws: Sequence[tuple[float, EpisodeLaw]]
-    """With their weights."""
-    rule: Rule
-    device: str | torch.device = "cpu"
-    threads: int = 1
 
 
 class Learner(NamedTuple):
@@ -58,7 +47,8 @@ class Learner(NamedTuple):
     actor: Actor
     critic: Critic
     optimiser: torch.optim.Adam
-    generator: torch.Generator
+    generator: torch.Generator | None
+    """Of the actions drawn and the order of samples; None: torch's own of the device."""
 
 
 class Rollout(NamedTuple):
@@ -72,6 +62,8 @@ class Rollout(NamedTuple):
     returns: torch.Tensor
     to_come: torch.Tensor
     """Plain cost from here on, usual spreads."""
+    move: torch.Tensor
+    """Of the market by itself until the next decision, signed by the order's side, usual spreads."""
 
 
 class Progress(NamedTuple):
@@ -81,6 +73,7 @@ class Progress(NamedTuple):
     shortfall_spreads: float
     value_loss: float
     quantile_loss: float
+    drift_loss: float
     entropy: float
     clipped: float
     """Share of samples whose ratio was out of bounds."""
@@ -100,49 +93,45 @@ def train(
     """Trains from update `first` on, in place; `after` is told of each. The same seed gives the same policy on the same
     machine, resumed or not."""
     for update in range(first, plan.updates):
-        rollout, shortfall = collected(learner, ground, plan, seed, update)
+        begun = executions(ground, plan.groups, plan.group, seed, update)
+        rollout, shortfall = collected(learner, begun, ground.rule, plan)
         left = 1 - update / plan.updates
         learner.optimiser.param_groups[0]["lr"] = plan.rate * max(0.05, left)
-        after(Progress(update + 1, shortfall, *learned(learner, rollout, plan, left)))
+        told = learned(learner, rollout, plan, left)
+        # The one time that an update's figures come back from the device.
+        after(Progress(update + 1, *torch.cat([shortfall[None], told]).tolist()))
 
 
-def collected(learner: Learner, ground: Ground, plan: Plan, seed: int, update: int) -> tuple[Rollout, float]:
-    """Episodes of each set by the present policy, and their mean shortfall in usual spreads."""
+def collected(
+    learner: Learner, begun: Sequence[Execution], rule: Rule, plan: Plan
+) -> tuple[Rollout, torch.Tensor]:
+    """Episodes worked by the present policy, and their mean shortfall in usual spreads, []."""
     actor, critic, _, generator = learner
     parts, costs = [], []
-    for place, parameters in enumerate(ground.sets):
-        number = (seed * 10_000 + update) * len(ground.sets) + place
-        seeds = [FIRST_SEED + number * plan.groups + k // plan.group for k in range(plan.groups * plan.group)]
-        law = law_of(ground.laws, number)
-        execution = Execution(parameters, seeds, law, device=ground.device, threads=ground.threads)
+    for execution in begun:
+        side, risk = execution.residual.side.float(), execution.residual.risk.float()
+        active = torch.arange(len(side), device=side.device) % plan.group != plan.group - 1
+        each = torch.arange(len(side), device=side.device).unflatten(0, (-1, plan.group))[:, :-1].flatten()
+
+        def act(x: torch.Tensor, may: torch.Tensor, active: torch.Tensor = active) -> torch.Tensor:
+            return torch.where(active[:, None], drawn_from(actor(x, may), generator), NOTHING)
+
         with torch.no_grad():
-            run = played(lambda x, may: drawn_from(actor(x, may), generator), ground.rule, execution)
+            all_of_them = played(act, rule, execution)
+            run = Played(*(part[:, each] for part in all_of_them))
+            move = untouched(all_of_them.mid, plan.group).repeat_interleave(plan.group - 1, 1)
             value, quantiles = (part.unflatten(0, run.reward.shape) for part in critic(run.x.flatten(0, 1)))
+            foreseen = critic.foreseen(run.x.flatten(0, 1)).view_as(move) * side[each]
             cost = -run.reward.sum(0)
-            reward = feared(run.reward, cost, execution.residual.risk.float(), tail_level(quantiles[0], TAIL))
-            advantage = advantages(reward, value, plan.trace)
+            reward = feared(run.reward, cost, risk[each], tail_level(quantiles[0], TAIL))
+            advantage = advantages(reward + run.held * (move - foreseen), value, plan.trace)
+            mine = alone(advantage, plan.group - 1) / loudness(risk[each])
             to_come = -run.reward.flip(0).cumsum(0).flip(0)
             x, may, action = (part.flatten(0, 1) for part in (run.x, run.allowed, run.action))
-            log, mine, returns = chosen_log(actor(x, may), action), alone(advantage, plan.group), advantage + value
-            parts.append(Rollout(x, may, action, log, mine.flatten(), returns.flatten(), to_come.flatten()))
+            rest = (chosen(actor(x, may), action), mine, advantage + value, to_come, move * side[each])
+            parts.append(Rollout(x, may, action, *(part.flatten() for part in rest)))
             costs.append(cost.mean())
-    return Rollout(*(torch.cat(part) for part in zip(*parts, strict=True))), float(torch.stack(costs).mean())
-
-
-def law_of(laws: Sequence[tuple[float, EpisodeLaw]], number: int) -> EpisodeLaw:
-    """By weight, evenly spread over successive numbers (a golden-ratio sequence)."""
-    at = number * 0.6180339887498949 % 1.0 * sum(weight for weight, _ in laws)
-    for weight, law in laws:
-        at -= weight
-        if at < 0:
-            return law
-    return laws[-1][1]
-
-
-def feared(reward: torch.Tensor, cost: torch.Tensor, risk: torch.Tensor, tail: torch.Tensor) -> torch.Tensor:
-    """The rewards, [decisions, B], with the last one turned into risk's mixture of mean and tail."""
-    excess = (cost - tail).clamp(min=0) / (1 - TAIL)
-    return torch.cat([reward[:-1], (reward[-1] + risk * (cost - excess))[None]])
+    return Rollout(*(torch.cat(part) for part in zip(*parts, strict=True))), torch.stack(costs).mean()
 
 
 def advantages(reward: torch.Tensor, value: torch.Tensor, trace: float) -> torch.Tensor:
@@ -155,42 +144,29 @@ def advantages(reward: torch.Tensor, value: torch.Tensor, trace: float) -> torch
     return torch.stack(gained).flip(0)
 
 
-def alone(advantage: torch.Tensor, group: int) -> torch.Tensor:
-    """Advantages less the mean of the group's others; members of a group lie together in [decisions, B]."""
-    grouped = advantage.unflatten(1, (-1, group))
-    others = (grouped.sum(2, keepdim=True) - grouped) / max(1, group - 1)
-    return (grouped - others).flatten(1)
-
-
-def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> list[float]:
-    """Several epochs over a rollout; mean value loss, quantile loss, entropy and share clipped."""
+def learned(learner: Learner, r: Rollout, plan: Plan, left: float) -> torch.Tensor:
+    """Several epochs over a rollout; mean losses of value, quantiles and drift, entropy and share clipped, [5]."""
     actor, critic, optimiser, generator = learner
     device, told = r.x.device, []
     for _ in range(plan.epochs):
         for part in torch.randperm(len(r.x), generator=generator, device=device).split(plan.minibatch):
             logs = actor(r.x[part], r.allowed[part])
-            ratio = (chosen_log(logs, r.action[part]) - r.log[part]).exp()
+            ratio = (chosen(logs, r.action[part]) - r.log[part]).exp()
             a = r.advantage[part]
             a = a / (a.std() + 1e-6)
             gain = torch.minimum(ratio * a, ratio.clamp(1 - plan.clip, 1 + plan.clip) * a).mean()
             value, quantiles = critic(r.x[part])
             # Squared, not Huber: shocks are what matters.
             missed = (value - r.returns[part]).square().mean()
-            spread = pinball(quantiles, r.to_come[part])
+            spread = pinball(quantiles, r.to_come[part], critic.levels)
+            moved = (critic.foreseen(r.x[part]) - r.move[part]).square().mean()
             mixed = entropy(logs)
-            loss = 0.5 * missed + spread - gain - plan.entropy * left * mixed
+            loss = 0.5 * missed + spread + moved - gain - plan.entropy * left * mixed
             optimiser.zero_grad()
             loss.backward()
-            for network in (actor, critic.value, critic.quantiles):
+            for network in (actor, critic.value, critic.quantiles, critic.drift):
                 torch.nn.utils.clip_grad_norm_(network.parameters(), plan.gradient)
             optimiser.step()
             clipped = ((ratio - 1).abs() > plan.clip).float().mean()
-            told.append(torch.stack([missed, spread, mixed, clipped]).detach())
-    return torch.stack(told).mean(0).tolist()
-
-
-def pinball(quantiles: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
-    """Mean quantile loss at LEVELS (Koenker and Bassett 1978)."""
-    levels = torch.tensor(LEVELS, dtype=quantiles.dtype, device=quantiles.device)
-    over = cost[:, None] - quantiles
-    return torch.maximum(levels * over, (levels - 1) * over).mean()
+            told.append(torch.stack([missed, spread, moved, mixed, clipped]).detach())
+    return torch.stack(told).mean(0)

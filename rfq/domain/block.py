@@ -39,7 +39,7 @@ class Block(Holdings):
         self._rfq = rfq
         for noun in rest:
             self.hold(noun)
-        self._note_open_lots(stamped.event)
+        self._note(stamped.event)
         return rfq, *rest
 
     # --- one case an event: returns drafts, changes nothing ---------------------------------------------------
@@ -131,6 +131,9 @@ class Block(Holdings):
                 return (self._move(left, "working", "unfilled"),)
             case ev.ChildFilled(fill=fill):
                 return self._work_fill(fill)
+            case ev.SliceDecided(parent_id=parent_id):
+                known("parent", self.parents.get(parent_id), parent_id)
+                return ()
             case (
                 ev.MarkOutsTaken()
                 | ev.TradeAcknowledged()

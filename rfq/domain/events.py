@@ -16,6 +16,7 @@ from rfq.domain.order import ChildOrder, ParentOrder
 from rfq.domain.quote import Lift, Quote, Request
 from rfq.domain.rfq import Arrival, RfqTerms
 from rfq.domain.selection import Selection
+from rfq.domain.slicing import SliceDecision
 from rfq.domain.values import (
     AuctionId,
     ChildId,
@@ -218,6 +219,13 @@ class ParentResumed(Event, frozen=True):
     parent_id: ParentId
 
 
+class SliceDecided(Event, frozen=True):
+    """Recorded before the children it leads to are sent. Moves no lots."""
+
+    parent_id: ParentId
+    decision: SliceDecision
+
+
 class ParentCancelling(Event, frozen=True):
     parent_id: ParentId
     reason: str
@@ -316,7 +324,9 @@ class ModelLoaded(Event, frozen=True):
     version: str
 
 
-ParentEvent: TypeAlias = ParentCreated | ParentStarted | ParentPaused | ParentResumed | ParentCancelling | ParentDone
+ParentEvent: TypeAlias = (
+    ParentCreated | ParentStarted | ParentPaused | ParentResumed | SliceDecided | ParentCancelling | ParentDone
+)
 ChildEvent: TypeAlias = (
     ChildCreated
     | ChildSent

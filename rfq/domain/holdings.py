@@ -20,6 +20,7 @@ from rfq.domain.quote import (
 )
 from rfq.domain.rfq import RFQ_TABLE, Rfq
 from rfq.domain.selection import Selection
+from rfq.domain.slicing import Sliced, after
 from rfq.domain.values import AuctionId, FillId, LiftId, ParentId, Quantity, QuoteId, RequestId
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Holdings:
         self.parents: dict[ParentId, ParentOrder] = {}
         self.open_parents: dict[ParentId, Quantity] = {}
         """Lots of each unfinished parent that are neither filled nor given back."""
+        self.sliced: dict[ParentId, Sliced] = {}
+        """How the slices of each parent that a learned policy works were decided."""
         self.selection: Selection | None = None
 
     @property
@@ -135,7 +138,7 @@ class Holdings:
             case Rfq():
                 self._rfq = noun
 
-    def _note_open_lots(self, event: ev.AnyEvent) -> None:
+    def _note(self, event: ev.AnyEvent) -> None:
         match event:
             case ev.ChildFilled(fill=fill) if fill.parent_id and fill.parent_id in self.open_parents:
                 self.open_parents[fill.parent_id] = Quantity(self.open_parents[fill.parent_id] - fill.quantity)
@@ -143,6 +146,8 @@ class Holdings:
                 del self.open_parents[parent_id]
             case ev.BreakFound(fill=fill):
                 self.breaks.add(fill.fill_id)
+            case ev.SliceDecided(parent_id=parent_id, decision=decision):
+                self.sliced[parent_id] = after(self.sliced.get(parent_id), decision)
             case _:
                 pass
 

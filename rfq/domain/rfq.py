@@ -85,6 +85,8 @@ class Schedule(StrEnum):
     VWAP = "vwap"
     POV = "pov"
     ALMGREN_CHRISS = "almgren_chriss"
+    LEARNED = "learned"
+    """No schedule: a learned policy decides, and hands over to a tuned rule where it has no experience."""
 
 
 class ResidualTerms(Frozen, frozen=True):

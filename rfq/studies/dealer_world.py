@@ -11,6 +11,7 @@ import copy
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.values import DealerId
 from rfq.studies.desk_habit import Chosen, DeskHabit, Policy
 from rfq.studies.flow_kernel import Kernel
+from rfq.studies.splitting import Offer, Splitting, Standing, while_cheaper
 from rfq.studies.world_auction import MARK, Auction, Flags, Said, outcome_of
 from rfq.studies.world_requests import DISCLOSED_REST, START, Request, Requests, WorldTerms, desk_names
 
@@ -73,6 +75,7 @@ class DealerWorld:
         self.number = 0
         opening = np.random.default_rng([seed, 0xA1])
         self.inventory: Array = opening.standard_normal((len(self.panel), len(SECTORS)))
+        self.splitting: Splitting = while_cheaper
         self._last_look = ~np.isnan(self.columns.last_look_s)
         breadth = breadth_of(self.panel)
         self._breadth = [breadth[sector] for sector in SECTORS]
@@ -243,23 +246,22 @@ class DealerWorld:
     def _award(
         self, request: Request, places: list[int], quoted: Flags, fades: Flags, cost_bps: Array, lots: Array
     ) -> tuple[dict[int, bool], Array, float, float]:
-        """Lifts the best quotes while each is cheaper than working its lots: (place -> confirmed, lots won, paid,
-        share left). A refused lift is answered by the next best."""
+        """Lifts as `splitting` says: (place -> confirmed, lots won, paid, share left). After a refused lift it is asked
+        again."""
         facts, quantity = request.facts, request.quantity
         won_lots = np.zeros(len(self.panel))
         lifted: dict[int, bool] = {}
         costs, sizes, is_quoted = cost_bps.tolist(), lots.tolist(), quoted.tolist()
-        left, paid, winners = float(quantity), 0.0, 0
-        for cost, place in sorted((costs[place], place) for place in places if is_quoted[place]):
-            take = min(left, sizes[place])
-            share = take / quantity
-            worked = self.rest_cost_bps(facts, left / quantity) - self.rest_cost_bps(facts, left / quantity - share)
-            if winners == self.terms.max_winners or take < 1 or cost * share >= worked:
-                break
-            lifted[place] = not fades[place]
-            if lifted[place]:
-                won_lots[place] = take
-                left, paid, winners = left - take, paid + cost * share, winners + 1
+        left, paid, winners = float(quantity), 0.0, self.terms.max_winners
+        offers = sorted(Offer(costs[place], place, sizes[place]) for place in places if is_quoted[place])
+        worked_bps = partial(self.rest_cost_bps, facts)
+        while offers and winners and (lift := self.splitting(Standing(offers, left, quantity, winners, worked_bps))):
+            offer, take = lift
+            offers.remove(offer)
+            lifted[offer.place] = not fades[offer.place]
+            if lifted[offer.place]:
+                won_lots[offer.place] = take
+                left, paid, winners = left - take, paid + offer.cost_bps * (take / quantity), winners - 1
         return lifted, won_lots, paid, left / quantity
 
     def _caused(self, request: Request, leaks: Flags, leaked: Array, hedge: Array) -> Array:

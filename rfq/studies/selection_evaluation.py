@@ -3,6 +3,7 @@
 In every world the desks' log is written and learned from. Rules are tuned on the requests after it; then all policies
 meet the same later requests, each in a world of its own, with models that stay as they were trained and a memory that
 goes on. Costs are all-in, in bps of arrival, expected over redrawn chances. Intervals are of a bootstrap over worlds.
+Tables of their own: exploring, waves, hiding the side, and the split between quotes and residual.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from ml.memory import PanelMemory
 from ml.outcomes import Outcome, RequestFacts
 from ml.train_dealers import train_dealers
 from rfq.domain.values import DealerId, Frozen
-from rfq.studies import exploration_evaluation, wave_evaluation
+from rfq.studies import exploration_evaluation, hiding_evaluation, split_evaluation, wave_evaluation
 from rfq.studies import selection_policies as ways
 from rfq.studies.dealer_world import DealerWorld
 from rfq.studies.desk_habit import Policy
@@ -74,6 +75,10 @@ def run(plan: Plan) -> Figures:
     exploration_evaluation.run(figures, exploring)
     waving = wave_evaluation.Plan(worlds=plan.worlds)
     wave_evaluation.run(figures, msgspec.structs.replace(waving, requests=1_000) if plan.full else waving)
+    hiding = hiding_evaluation.Plan(worlds=plan.worlds)
+    hiding_evaluation.run(figures, msgspec.structs.replace(hiding, requests=1_000) if plan.full else hiding)
+    splitting = split_evaluation.Plan(worlds=plan.worlds)
+    split_evaluation.run(figures, msgspec.structs.replace(splitting, requests=600) if plan.full else splitting)
     return figures
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from ml.slicer.network import best
+from ml.slicer.ablation import likeliest
 from ml.slicer.playing import Policy, Underway, by_policy, by_rule
 from ml.slicer.rules import Rule
 from ml.slicer.weights import Slicer
@@ -15,11 +15,8 @@ def ruled(rule: Rule) -> Policy:
 def learned(slicer: Slicer) -> Policy:
     """Its likeliest action at every decision, beside its own rule."""
 
-    def act(x: torch.Tensor, may: torch.Tensor) -> torch.Tensor:
-        return best(slicer.actor(x, may))
-
     def work(execution: Underway) -> torch.Tensor:
         with torch.no_grad():
-            return by_policy(act, slicer.rule, execution)
+            return by_policy(likeliest(slicer.actor), slicer.rule, execution)
 
     return work

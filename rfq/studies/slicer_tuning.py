@@ -1,14 +1,20 @@
 """Tunes every rule of execution on the same episodes: what a learned slicer is judged against, and falls back on."""
 
+import json
+import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
 
 from lit_router.market.parameters import BookParameters
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.rules import ALMGREN_CHRISS, POV, SUBMIT_AND_LEAVE, TWAP, VWAP, Rule
 from ml.slicer.tuning import DARK, PLAIN, STEEP, STRONG, Bench, Tuned, tuned
+from rfq.domain.errors import BadInput
 
-EPISODES, ROUNDS = 512, 4
 MARKET = {"twap_market": TWAP, "vwap_market": VWAP, "pov_market": POV, "almgren_chriss_market": ALMGREN_CHRISS}
 """Schedules by market orders: there is nothing to tune but Almgren and Chriss's steepness."""
 PASSIVE = {
@@ -17,36 +23,71 @@ PASSIVE = {
 """The same, passive first."""
 
 
-def all_tuned(
-    sets: Sequence[BookParameters], say: Callable[[str], None], *, episodes: int = EPISODES, rounds: int = ROUNDS,
-    laws: Sequence[tuple[float, EpisodeLaw]] = STANDARD, threads: int = 1,
-) -> dict[str, Tuned]:  # fmt: skip
-    """Every rule by name, `strong` among them: the better of two descents, one from a schedule, one from an order
-    submitted and left. `episodes` in each set."""
-    bench = Bench(sets, laws, episodes, threads=threads)
+STARTS: Mapping[str, tuple[Rule, Mapping[str, Sequence[float]]]] = {
+    **{name: (rule, STEEP if rule.steepness else {}) for name, rule in MARKET.items()},
+    **{name: (rule, {**PLAIN, **DARK, **(STEEP if rule.steepness else {})}) for name, rule in PASSIVE.items()},
+    "submit_and_leave": (SUBMIT_AND_LEAVE, {}),
+    "strong_from_schedule": (Rule(), STRONG),
+    "strong_from_leaving": (SUBMIT_AND_LEAVE._replace(steepness=1.0), STRONG),
+}
+"""Where each descent begins, and what it may change. The better of the last two is the strong rule."""
+
+
+class Ground(NamedTuple):
+    """What rules are tuned on."""
+
+    sets: Sequence[BookParameters]
+    laws: Sequence[tuple[float, EpisodeLaw]] = STANDARD
+    episodes: int = 512
+    """In each set, for the strong rule."""
+    few: int = 128
+    """For the schedules, which have less to tune."""
+    rounds: int = 2
+    """Of a schedule; each of the two descents to the strong rule goes round once."""
+
+
+def all_tuned(ground: Ground, say: Callable[[str], None], jobs: int = 1) -> dict[str, Tuned]:
+    """Every rule by name, `strong` among them, `jobs` processes side by side; the result does not depend on them."""
+    # The long ones first.
+    names = sorted(STARTS, key=lambda name: -len(STARTS[name][1]))
     found: dict[str, Tuned] = {}
-
-    def run(name: str, start: Rule, tried: Mapping[str, Sequence[float]]) -> Tuned:
-        return tuned(bench, start, tried, rounds, lambda line: say(f"{name}: {line}"))
-
-    for name, rule in MARKET.items():
-        found[name] = run(name, rule, STEEP if rule.steepness else {})
-    for name, rule in PASSIVE.items():
-        found[name] = run(name, rule, {**PLAIN, **DARK, **(STEEP if rule.steepness else {})})
-    found["submit_and_leave"] = run("submit_and_leave", SUBMIT_AND_LEAVE, {})
-    starts = {"schedule": found["almgren_chriss_passive"].rule, "leaving": SUBMIT_AND_LEAVE._replace(steepness=1.0)}
-    descents = [run(f"strong from {name}", start, STRONG) for name, start in starts.items()]
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        for name, one in zip(names, pool.map(one_tuned, [ground] * len(names), names), strict=True):
+            say(f"{name}: {one.shortfall_spreads:+.4f} spreads after {one.trials} trials")
+            found[name] = one
+    descents = [found[name] for name in names if name.startswith("strong")]
     best = min(descents, key=lambda one: one.shortfall_spreads)
     trials, worked = sum(one.trials for one in descents), sum(one.episodes for one in descents)
-    found["strong"] = best._replace(trials=trials, episodes=worked)
-    return found
+    return {**{name: found[name] for name in STARTS}, "strong": best._replace(trials=trials, episodes=worked)}
 
 
-def as_written(found: Mapping[str, Tuned]) -> dict[str, Any]:
-    """For a file."""
-    return {name: one._asdict() | {"rule": one.rule._asdict()} for name, one in found.items()}
+def one_tuned(ground: Ground, name: str, say: Callable[[str], None] = lambda line: None) -> Tuned:
+    """One of STARTS."""
+    torch.set_num_threads(1)
+    start, tried = STARTS[name]
+    episodes, rounds = (ground.episodes, 1) if tried is STRONG else (ground.few, ground.rounds)
+    return tuned(Bench(ground.sets, ground.laws, episodes), start, tried, rounds, say)
 
 
-def as_read(written: Mapping[str, Any]) -> dict[str, Rule]:
-    """The rules of such a file."""
-    return {name: Rule(**one["rule"]) for name, one in written.items()}
+def again(ground: Ground, rule: Rule, say: Callable[[str], None] = lambda line: None) -> Tuned:
+    """The strong rule tuned further, once an agent has learned beside it: what a gain over it has to be measured by."""
+    torch.set_num_threads(1)
+    return tuned(Bench(ground.sets, ground.laws, ground.episodes), rule, STRONG, ground.rounds, say)
+
+
+def write(found: Mapping[str, Tuned], path: Path) -> None:
+    """Raises BadInput for a place that is not writable."""
+    written = {name: one._asdict() | {"rule": one.rule._asdict()} for name, one in found.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(written, indent=1) + "\n")
+    except OSError as reason:
+        raise BadInput("out", str(path), f"must be writable: {reason}") from None
+
+
+def read(path: Path) -> dict[str, Rule]:
+    """The rules of such a file. Raises BadInput for a file that is not one."""
+    try:
+        return {name: Rule(**one["rule"]) for name, one in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        raise BadInput("rules", str(path), f"must be a file of tuned rules: {reason}") from None

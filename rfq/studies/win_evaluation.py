@@ -12,6 +12,7 @@ from ml.wins.requests import NO_MIDS, Floats, Requests, read_mids, read_requests
 from ml.wins.rolling import DAY_S
 from rfq.domain.errors import BadInput
 from rfq.studies.figures import Figures, progress
+from rfq.studies.win_card import write_card
 from rfq.studies.win_page import write_page
 from rfq.studies.win_reliability import reliability
 
@@ -26,7 +27,8 @@ INTERVAL = (0.025, 0.975)
 
 
 def run(train_path: Path, test_path: Path, mids_path: Path | None, page: Path | None) -> Figures:
-    """Figures of the test file's RFQs whose outcome is known; the page with the reliability plot if one is asked for.
+    """Figures of the test file's RFQs whose outcome is known; the page with the reliability plot if one is asked for,
+    and the model card beside it.
 
     The model is chosen and fitted inside the training file. Test rows are scored in time order; outcomes of strictly
     earlier ones reach its rolling features. Without any outcome there is nothing to judge: the RFQs are scored, and
@@ -62,6 +64,7 @@ def run(train_path: Path, test_path: Path, mids_path: Path | None, page: Path | 
         progress(line)
     if page is not None:
         write_page(page, bins, happened, found, figures)
+        write_card(page.with_suffix(".md"), figures, SEED)
     return figures
 
 

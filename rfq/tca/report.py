@@ -6,13 +6,16 @@ from decimal import Decimal, localcontext
 
 from rfq.domain.block import Block
 from rfq.domain.fill import MarkOut, Where
-from rfq.domain.rfq import RequestSide, RfqStatus
+from rfq.domain.order import ParentOrder
+from rfq.domain.rfq import RequestSide, RfqStatus, Schedule
+from rfq.domain.slicing import Sliced
 from rfq.domain.values import (
     DealerId,
     DeskId,
     Frozen,
     Instrument,
     Notional,
+    ParentId,
     Price,
     RfqId,
     Side,
@@ -54,6 +57,20 @@ class Benchmark(Frozen, frozen=True):
     cost_bps: float
     saved_bps: float
     """Its cost less our all-in cost."""
+
+
+class Worked(Frozen, frozen=True):
+    """How a residual was worked: one parent order."""
+
+    parent_id: ParentId
+    schedule: Schedule
+    policy: str
+    """Who decided, where each decision was recorded; empty for a plain schedule."""
+    weights: str
+    """Their version, as of the last decision."""
+    decisions: int
+    by_rule: int
+    """Of these, how many a rule decided, outside of what the policy knows."""
 
 
 class BestExecution(Frozen, frozen=True):
@@ -115,6 +132,7 @@ class BlockReport(Frozen, frozen=True):
     dealers: tuple[DealerAsked, ...]
     mark_outs: tuple[MarkOutMean, ...]
     best_execution: BestExecution
+    worked: tuple[Worked, ...]
 
 
 def report(
@@ -181,6 +199,7 @@ def _report(
         dealers=panel.dealers(),
         mark_outs=mark_out_means(block, mark_outs),
         best_execution=_best_execution(block, panel),
+        worked=tuple(_worked(block, order) for order in block.parents.values()),
     )
 
 
@@ -233,6 +252,18 @@ def _expectation(block: Block, instrument: Instrument, costs: Costs) -> Expectat
         realised_quote_bps=quotes,
         realised_residual_bps=residual,
         surprise_bps=quotes + residual - first.expected_quote_bps - first.expected_residual_bps,
+    )
+
+
+def _worked(block: Block, order: ParentOrder) -> Worked:
+    sliced = block.sliced.get(order.parent_id) or Sliced("", "", 0, 0)
+    return Worked(
+        parent_id=order.parent_id,
+        schedule=order.schedule,
+        policy=sliced.policy,
+        weights=sliced.version,
+        decisions=sliced.decisions,
+        by_rule=sliced.by_rule,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from rfq.tca.panel import DealerAsked
-from rfq.tca.report import BlockReport
+from rfq.tca.report import BlockReport, Worked
 
 
 def as_table(report: BlockReport) -> str:
@@ -43,7 +43,14 @@ def _heading(r: BlockReport) -> str:
         + (f", in dispute {_shares(r.excess)}" if r.excess else ""),
         f"all-in cost {_bps(r.all_in_bps)} bps of arrival ({_money(r.shortfall.total.money)} {r.currency})",
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(_worked, r.worked)])
+
+
+def _worked(w: Worked) -> str:
+    how = w.schedule.value.replace("_", "-")
+    if w.decisions:
+        how += f", weights {w.weights or '-'}: {w.decisions} decisions, {w.by_rule} of them by the rule"
+    return f"worked by {how}"
 
 
 def _places(r: BlockReport) -> str:

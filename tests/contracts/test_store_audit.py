@@ -68,9 +68,9 @@ async def change(database: Database, sql: str) -> None:
 async def test_an_untouched_log_has_no_fault_and_gives_the_same_tables(database: Database) -> None:
     seen: list[int] = []
     found = await verify(database, seen.append)
-    assert (found.streams, found.events, found.faults) == (6, 25 + 25 + 11 + 3, ())
+    assert (found.streams, found.events, found.faults) == (6, 26 + 26 + 11 + 3, ())
     again = await rebuild(database)
-    assert (again.streams, again.events, again.differences, again.repaired) == (6, 64, (), False)
+    assert (again.streams, again.events, again.differences, again.repaired) == (6, 66, (), False)
     assert again.rows == 40
 
 
@@ -86,7 +86,7 @@ async def test_an_untouched_log_has_no_fault_and_gives_the_same_tables(database:
         ("DELETE FROM events WHERE stream_name = 'rfq-1' AND sequence = 4", "rfq-1", 5, "follows event 3"),
         ("DELETE FROM events WHERE stream_name = 'rfq-1' AND sequence = 1", "rfq-1", 2, "does not begin"),
         ("DELETE FROM events WHERE stream_name = 'rfq-1' AND sequence > 20 AND stream_kind = 'rfq'",
-         "rfq-1", 20, "seen event 25"),
+         "rfq-1", 20, "seen event 26"),
         ("DELETE FROM events WHERE stream_name = 'rfq-3'", "rfq-3", 11, "no event of it is left"),
         ("INSERT INTO events SELECT stream_kind, stream_name, 2, schema_version, type, payload, session_at,"
          " market_at, epoch, hash, hash FROM events WHERE stream_name = 'kill'", "kill", 2, "hash"),

@@ -268,7 +268,7 @@ async def test_nothing_of_a_noun_is_lost_in_its_row(store: PostgresRfqStore, dat
         rfq = from_json(await connection.fetchval("SELECT noun::text FROM rfqs"), Rfq)
         award = from_json(await connection.fetchval("SELECT noun::text FROM awards"), Award)
         row = await connection.fetchrow("SELECT quantity, filled, unfilled, sequence FROM rfqs")
-        assert tuple(row) == (rfq.terms.leg.quantity, rfq.filled, rfq.unfilled, rfq.sequence) == (100, 90, 10, 25)
+        assert tuple(row) == (rfq.terms.leg.quantity, rfq.filled, rfq.unfilled, rfq.sequence) == (100, 90, 10, 26)
         assert award.residual == 60
         declined = await connection.fetchval("SELECT noun::text FROM requests WHERE dealer_id = 'd3'")
         assert "\\u0000" in declined

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from ml.features import FEATURES, schema_hash
 from ml.leakage import fit_leakage
 from ml.leakage_trees import fit_leakage_trees
 from ml.memory import PanelMemory
+from ml.model_card import CARD, card
 from ml.registry import SHIPPED, ModelMismatch
 from ml.scores import auc, brier, pinball, rank_correlation
 from ml.train_dealers import train_dealers
@@ -167,6 +169,19 @@ def test_the_shipped_models_fit_this_code_and_are_small():
     assert found["response_brier"] < found["response_brier_constant"]
     assert found["quote_pinball_bps"] < found["quote_pinball_bps_scaled_constant"]
     assert found["leakage_truth_rmse_bps"] < found["leakage_truth_rmse_bps_constant"]
+
+
+def test_the_shipped_card_is_of_the_shipped_models():
+    manifest = DealerModels.load().manifest
+    told = (SHIPPED / KIND / CARD).read_text()
+    assert told == card(manifest)
+    for value in (manifest.version, manifest.trained_on, str(manifest.seed), manifest.code, *manifest.digests.values()):
+        assert value in told
+    for name in ("response_brier", "response_brier_constant", "quote_pinball_bps", "leakage_truth_rmse_bps"):
+        assert f"{manifest.metrics[name]:.6g}" in told
+    assert all(f"`{name}`" in told for name in manifest.features)
+    other = card(msgspec.structs.replace(manifest, metrics={"response_brier": 0.5}))
+    assert "| 0.5 |" in other and "pinball" not in other
 
 
 def test_too_little_or_unordered_history_is_refused(history):

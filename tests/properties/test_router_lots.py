@@ -15,8 +15,9 @@ from lit_router.domain.child import CHILD_OVER
 from lit_router.domain.observation import Observation
 from lit_router.domain.parent import ParentStatus, WorkedParent, begin
 from lit_router.observe import observe, resting
-from lit_router.ports import Proposal, ReportKind
+from lit_router.ports import Proposal, ReportKind, Slice
 from lit_router.router import OrderRouter
+from lit_router.schedules import Unmindful
 from lit_router.settings import RouterSettings
 from lit_router.volume_curve import CONTINUOUS
 from lit_router.working import WorkingOrder
@@ -151,14 +152,14 @@ actions = st.one_of(
 steps = st.lists(st.tuples(wild_proposals, st.lists(actions, max_size=3)), min_size=1, max_size=8)
 
 
-class Script:
+class Script(Unmindful):
     name = "script"
 
     def __init__(self) -> None:
         self.proposals: Sequence[Proposal] = ()
 
-    def propose(self, observations: Sequence[Observation]) -> list[Sequence[Proposal]]:
-        return [self.proposals for _ in observations]
+    def propose(self, observations: Sequence[Observation]) -> list[Slice]:
+        return [Slice(self.proposals) for _ in observations]
 
 
 class Wild:

@@ -9,26 +9,12 @@ from typing import Any
 import pytest
 import torch
 from batch_books import CHARACTER, REAL
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from one_device import META, OneDevice
 
 from lit_router.market.batch import draws
 from lit_router.market.batch.market import BatchedMarket
 from lit_router.market.batch.state import State
 from lit_router.market.batch.step import step
-
-META = torch.device("meta")
-
-
-class OneDevice(TorchDispatchMode):
-    """Every operation takes and gives tensors of the meta device only."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves((args, kwargs, given)):
-            if isinstance(leaf, torch.Tensor) and leaf.device != META:
-                raise RuntimeError(f"{func} has a tensor on {leaf.device}")
-        return given
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,18 @@ def test_anonymity_costs_and_a_relationship_pays():
     assert cost(view(desk="desk-a")) < cost(view(desk=None))
 
 
+def test_a_hidden_side_is_dearer_in_spread_and_risk_and_needs_no_provision():
+    flat = PLAIN.but(two_way_premium=0.2, provision=0.0)
+    assert cost(view(side=None), traits=flat) > cost(view(), traits=flat)
+    assert cost(view(side=None), traits=flat.but(two_way_premium=0.0)) == pytest.approx(cost(view(), traits=flat))
+    # Nobody can trade ahead of who is asked on both sides; a dealer may be told to fear it all the same.
+    wary = PLAIN.but(two_way_premium=0.0, provision=0.1)
+    assert cost(view(side=None), traits=wary) < cost(view(), traits=wary)
+    assert cost(view(side=None), traits=wary.but(provision_hidden=1.0)) == pytest.approx(cost(view(), traits=wary))
+    with pytest.raises(BadInput, match="provision_hidden"):
+        PLAIN.but(provision_hidden=1.5)
+
+
 def test_noise_is_centred_skewed_and_heavier_tailed_than_gaussian():
     rng = np.random.default_rng(7)
     draws = skewed_noise(rng, 1.1, 1.4, (40_000,))

@@ -12,6 +12,7 @@ from rfq.domain.block import Block, fold
 from rfq.domain.errors import IllegalTransition, Inconsistent
 from rfq.domain.quote import LiftStatus, QuoteStatus, RequestStatus
 from rfq.domain.rfq import AwardMode, RequestSide, RfqStatus
+from rfq.domain.slicing import Sliced, SliceDecision
 from rfq.domain.values import (
     AuctionId,
     ChildId,
@@ -127,6 +128,17 @@ def test_the_residual_is_worked_filled_and_given_back() -> None:
     done = (*filled, ev.ParentDone(ORDER.parent_id, "horizon over"))
     assert lots(block(done)) == (30, 0, 0, 70)
     assert lots(and_then(done, ev.ChildFilled(work_fill(ORDER, 5, name="late")))) == (35, 0, 0, 65)
+
+
+def test_decisions_on_slices_move_no_lots_and_are_counted() -> None:
+    def decided(version: str, guard: str = "") -> ev.SliceDecided:
+        return ev.SliceDecided(ORDER.parent_id, SliceDecision("learned", version, "ab", ("half",), guard))
+
+    found = and_then(WORKING, decided("one"), decided("one", "outside of training: spread"), decided("two"))
+    assert lots(found) == lots(block(WORKING))
+    assert found.sliced == {ORDER.parent_id: Sliced("learned", "two", 3, 1)}
+    with pytest.raises(Inconsistent):
+        and_then(WORKING[:-1], decided("one"))
 
 
 def test_a_late_fill_counts_even_when_the_request_is_over() -> None:

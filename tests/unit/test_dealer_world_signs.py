@@ -245,9 +245,9 @@ def test_leaks_are_flow_of_losers_and_rise_with_size_hurry_and_distance(worlds):
 
 
 def test_mark_outs_are_many_times_noisier_than_leakage(worlds):
-    """The median auction's ratio, in every world; a declared term makes it worse."""
-    for world, auctions in worlds:
-        assert 8 <= median_ratio(world, auctions) < 11
+    """The median auction's ratio, in every world and of all worlds; a declared term makes it worse."""
+    ratios = [median_ratio(world, auctions) for world, auctions in worlds]
+    assert min(ratios) >= 8 and max(ratios) < 12 and np.mean(ratios) < 10.5
     noisier = DealerWorld(1, WorldTerms(noise=1.5))
     auctions = list(noisier.run(DeskHabit(noisier.terms, noisier.requests.unusual), 700))
     assert median_ratio(noisier, auctions) >= 12

@@ -11,9 +11,9 @@ from virtual_time import START, SeededIds, VirtualClock, VirtualMarketClock
 from lit_router.domain.child import ChildStatus
 from lit_router.domain.observation import Observation
 from lit_router.domain.parent import ParentStatus
-from lit_router.ports import Proposal, ReportKind
+from lit_router.ports import Proposal, ReportKind, Slice
 from lit_router.router import OrderRouter
-from lit_router.schedules import benchmarks
+from lit_router.schedules import Unmindful, benchmarks
 from lit_router.settings import RouterSettings
 from lit_router.working import WorkingOrder
 from rfq.domain import events as ev
@@ -21,12 +21,13 @@ from rfq.domain.errors import BadInput, LeaseLost, NeedsPerson, StoreUnavailable
 from rfq.domain.fill import Where
 from rfq.domain.order import ParentOrder, TimeInForce
 from rfq.domain.rfq import Schedule
-from rfq.domain.values import ChildId, Price, Quantity, Side
+from rfq.domain.slicing import SliceDecision
+from rfq.domain.values import ChildId, ParentId, Price, Quantity, Side
 
 pytestmark = pytest.mark.virtual_time
 
 
-class Wants:
+class Wants(Unmindful):
     """A policy that proposes what the test says."""
 
     name = "wants"
@@ -35,9 +36,9 @@ class Wants:
         self.proposals: Sequence[Proposal] = proposals
         self.seen: list[Observation] = []
 
-    def propose(self, observations: Sequence[Observation]) -> list[Sequence[Proposal]]:
+    def propose(self, observations: Sequence[Observation]) -> list[Slice]:
         self.seen.extend(observations)
-        return [self.proposals for _ in observations]
+        return [Slice(self.proposals) for _ in observations]
 
 
 def rest(lots: int, price: int = BID, venue: str = "lit") -> Proposal:
@@ -210,15 +211,80 @@ async def test_only_the_venues_named_are_used(stage: Stage) -> None:
 
 
 async def test_a_failing_policy_is_replaced_for_the_decision(stage: Stage) -> None:
-    class Fails:
+    class Fails(Unmindful):
         name = "fails"
 
-        def propose(self, observations: Sequence[Observation]) -> list[Sequence[Proposal]]:
+        def propose(self, observations: Sequence[Observation]) -> list[Slice]:
             raise RuntimeError("no weights")
 
     working, store = stage.work(parent(), Fails())
     await working.done()
     assert store.block.rfq.filled == 1000
+    decisions = [event.decision for event in store.of(ev.SliceDecided)]
+    assert decisions and {d.guard for d in decisions} == {"RuntimeError: left to twap"}, "and the record says so"
+    assert len({d.observation for d in decisions}) == len(decisions)
+    assert store.block.sliced[working.order.parent_id].by_rule == len(decisions)
+
+
+class Learns(Wants):
+    """Decides at a pace of its own, and says how."""
+
+    name = "learns"
+
+    def __init__(self, *proposals: Proposal) -> None:
+        super().__init__(*proposals)
+        self.calls: list[int] = []
+        self.forgotten: list[str] = []
+
+    def pace_s(self, order: ParentOrder) -> float:
+        return order.horizon_s / 10
+
+    def forget(self, parent_id: ParentId) -> None:
+        self.forgotten.append(parent_id)
+
+    def propose(self, observations: Sequence[Observation]) -> list[Slice]:
+        self.calls.append(len(observations))
+        told = [SliceDecision("learns", "w1", one.digest, ("half",), value=-0.5) for one in observations]
+        return [
+            Slice(one.proposals, decision)
+            for one, decision in zip(super().propose(observations), told, strict=True)
+        ]
+
+
+async def test_a_policy_decides_at_its_own_pace_and_every_decision_is_recorded_before_its_children(
+    stage: Stage,
+) -> None:
+    policy = Learns(cross(100))
+    working, store = stage.work(parent(1000), policy)
+    await working.done()
+    assert [round(seen.elapsed, 3) for seen in policy.seen] == [k / 10 for k in range(10)]
+    assert {seen.decision_s for seen in policy.seen} == {60.0}
+    decisions = [event.decision for event in store.of(ev.SliceDecided)]
+    assert [d.observation for d in decisions] == [seen.digest for seen in policy.seen]
+    kinds = [type(event).__name__ for event in store.events if isinstance(event, ev.SliceDecided | ev.ChildCreated)]
+    assert kinds == ["SliceDecided", "ChildCreated"] * 10
+    assert policy.forgotten == [working.order.parent_id]
+    adds_up(working, store)
+
+
+async def test_the_router_is_no_faster_than_its_own_pace(stage: Stage) -> None:
+    policy = Learns()
+    working, _ = stage.work(parent(10, horizon_s=20.0), policy)
+    await working.done()
+    assert len(policy.seen) == 4, "every five seconds, however hasty the policy"
+
+
+async def test_orders_woken_together_share_one_call(stage: Stage) -> None:
+    policy = Learns(cross(10))
+    stage.new_router(policy)
+    orders = [parent(100, name=f"p{k}") for k in range(64)]
+    stores = [FoldingStore(order) for order in orders]
+    working = [stage.router.work(order, store) for order, store in zip(orders, stores, strict=True)]
+    await asyncio.gather(*(one.done() for one in working))
+    assert policy.calls == [64] * 10
+    for one, store in zip(working, stores, strict=True):
+        adds_up(one, store)
+        assert store.block.rfq.filled == 100
 
 
 # --- the market stops ----------------------------------------------------------------------------------------------

@@ -5,57 +5,23 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from order_floor import ASK, BID, INSTRUMENT, SYMBOL, parent
+from order_floor import ASK, BID, DARK, INSTRUMENT, SYMBOL, parent, seen
 from virtual_time import START
 
 from lit_router.domain.observation import Observation, Resting
-from lit_router.domain.parent import begin
-from lit_router.observe import observe
 from lit_router.schedules import benchmarks, schedules
 from lit_router.trajectories import POV_RATE, AlmgrenChriss, pov, twap, vwap
 from lit_router.volume_curve import CONTINUOUS, U_SHAPE, VolumeCurve
 from rfq.domain.errors import BadInput
-from rfq.domain.order import ParentOrder, TimeInForce
+from rfq.domain.order import TimeInForce
 from rfq.domain.rfq import Schedule, Urgency
 from rfq.domain.values import ChildId, Price, Quantity, Side, TradingHours
-from rfq.ports import MarketView
 
-DARK = ("pool_a", "pool_b")
 INSTRUMENTS = {SYMBOL: INSTRUMENT}
 
 
-def seen(
-    order: ParentOrder,
-    at_s: float,
-    *,
-    filled: int = 0,
-    decision_s: float = 5.0,
-    volume: int = 0,
-    curve: VolumeCurve = CONTINUOUS,
-    bid: Price | None = BID,
-    ask: Price | None = ASK,
-    shown: int = 10_000,
-) -> Observation:
-    at = order.starts_at + timedelta(seconds=at_s)
-    view = MarketView(SYMBOL, bid, ask, Quantity(shown), Quantity(shown), bid, Quantity(volume), at)
-    observation = observe(
-        begin(order),
-        view,
-        INSTRUMENT,
-        at,
-        decision_s=decision_s,
-        market_volume=Quantity(volume),
-        dark_filled={},
-        sent_at={},
-        lit_venue="lit",
-        dark_venues=DARK,
-        curve=curve,
-    )
-    return observation.but(filled=Quantity(filled), free=Quantity(order.quantity - filled))
-
-
 def propose(schedule: Schedule, observation: Observation):
-    (proposals,) = schedules(INSTRUMENTS)[schedule].propose([observation])
+    (proposals,) = (s.proposals for s in schedules(INSTRUMENTS)[schedule].propose([observation]))
     cross = sum(p.quantity for p in proposals if p.price is None)
     rest = sum(p.quantity for p in proposals if p.price is not None and p.venue == "lit")
     dark = sum(p.quantity for p in proposals if p.venue in DARK)
@@ -142,7 +108,7 @@ def test_extreme_risk_aversion_does_not_overflow() -> None:
     assert policy(seen(order, 43_200), 0) == pytest.approx(1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("schedule", list(Schedule))
+@pytest.mark.parametrize("schedule", list(schedules(INSTRUMENTS)))
 @pytest.mark.parametrize("side", list(Side))
 @pytest.mark.parametrize("filled", [0, 10, 400, 999, 1000])
 def test_never_more_than_is_left(schedule: Schedule, side: Side, filled: int) -> None:
@@ -202,7 +168,7 @@ def test_nothing_is_proposed_into_a_one_sided_market() -> None:
 def test_benchmarks_are_market_orders_that_finish_the_order(schedule: Schedule) -> None:
     policy, order, filled = benchmarks()[schedule], parent(1003), 0
     for at_s in range(0, 600, 5):
-        (proposals,) = policy.propose([seen(order, at_s, filled=filled, curve=U_SHAPE)])
+        (proposals,) = (s.proposals for s in policy.propose([seen(order, at_s, filled=filled, curve=U_SHAPE)]))
         assert all(p.price is None and p.time_in_force is TimeInForce.IOC and p.venue == "lit" for p in proposals)
         filled += sum(p.quantity for p in proposals)
     assert filled == 1003
@@ -212,4 +178,4 @@ def test_several_orders_are_proposed_for_in_one_call() -> None:
     policy = schedules(INSTRUMENTS)[Schedule.TWAP]
     observations = [seen(parent(1000), 0), seen(parent(2000), 300)]
     both = policy.propose(observations)
-    assert [list(policy.propose([one])[0]) for one in observations] == [list(p) for p in both]
+    assert [policy.propose([one])[0] for one in observations] == both

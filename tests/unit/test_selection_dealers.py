@@ -50,6 +50,35 @@ def test_one_certain_dealer_costs_what_arithmetic_says():
     assert cost_of(flat, least_share=0.5).of([0]) == pytest.approx(rest[-1] + 3.0)
 
 
+@pytest.mark.parametrize(("winners", "least_share"), [(1, 0.0), (2, 0.6), (3, 0.0), (3, 0.9), (5, 0.3)])
+def test_compiled_costs_are_the_plain_ones(winners, least_share):
+    """Draw by draw and set by set: the best quotes are taken one by one, and stopping is as cheap as it ever is."""
+    size = 0.05
+    made = forecast(winners, quoted_size=np.array([0.004, 0.01, 0.02, 0.03, 0.05, 0.2]))
+    cost = cost_of(made, size, least_share=least_share, max_winners=winners)
+    rest, lots = default_rest(size, 150.0, 5.0), np.minimum(1.0, made.quoted_size / size)
+
+    def plain(asked: tuple[int, ...]) -> float:
+        quotes, leak, total = cost._cost[len(asked) - 1], made.leakage_bps[len(asked) - 1], 0.0
+        for m in range(quotes.shape[1]):
+            told, filled, paid = leak[list(asked)].sum(), 0.0, 0.0
+            costs = [rest[-1] + told]
+            best = sorted((q, d) for d in asked if (q := quotes[d, m]) < np.inf)[:winners]
+            for quote, dealer in best:
+                taken = min(lots[dealer], 1.0 - filled)
+                filled, paid = filled + taken, paid + taken * quote
+                told -= leak[dealer] * (taken > 0)
+                left = max(0.0, 1.0 - filled)
+                if filled + 1e-9 >= least_share:
+                    costs.append(paid + rest[int(left * 200 + 0.5)] + told * max(left, 0.25))
+            total += min(costs) / quotes.shape[1]
+        return total
+
+    for asked in [(0,), (4,), (1, 3), (5, 0, 2), (2, 3, 1, 0), (0, 1, 2, 3, 4, 5)]:
+        assert cost.of(asked) == pytest.approx(plain(asked), abs=1e-9)
+    assert np.isfinite(cost._cost[5]).any() and np.isinf(cost._cost[5]).any()
+
+
 def test_leakage_keeps_a_dealer_out_and_a_dear_residual_lets_more_in():
     tame = forecast(8)
     leaks = tame.leakage_bps.copy()

@@ -110,6 +110,7 @@ def test_loopback(host: str) -> None:
         ({"SOTTO_TLS_CERT": "/none", "SOTTO_TLS_KEY": "/none"}, "tls_cert = '/none': must be a readable file"),
         ({"SOTTO_KEYS_FILE": "/none"}, "keys_file = '/none': must be a readable file"),
         ({"SOTTO_INSTRUMENTS": "/none"}, "instruments = '/none': must be a readable file"),
+        ({"SOTTO_SLICER": "/none"}, "slicer = '/none': must be a readable file"),
         ({"SOTTO_MODELS_DIR": "/none"}, "models_dir = '/none': must be a directory"),
         ({"SOTTO_EXCHANGE_HOST": "0.0.0.0"}, "exchange_host = '0.0.0.0': must be loopback"),
         ({"SOTTO_PORT": "8081"}, "exchange_port = 8081: must differ from port"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from recordings import ASK, BID, random_recording
+from slicers import a_slicer
 from tick_days import random_tick_day
-from untrained import untrained
 
 from lit_router.market.counterfactual import work_alone
 from lit_router.market.lobster import TRADES, Recording
@@ -34,7 +34,7 @@ from rfq.studies.slicer_recorded import Size, run
 
 USUAL = Usual(day_lots=100_000.0, spread=200.0, event_lots=20.0, curve=(1.0,) * 13)
 HORIZON_S, DECISIONS = 60.0, 6
-STRONG = Rule(grace=0.3)
+STRONG = a_slicer().rule
 
 
 def a_day(seed: int) -> Recording:
@@ -186,13 +186,13 @@ def test_what_is_usual_is_measured_on_a_day() -> None:
 
 def test_policies_on_a_real_day_of_ticks(data_folder: Path) -> None:
     size = Size(("20131008",), 6_000.0, (300.0,), shares=(0.02,), decisions=10, stocks=("IBM",))
-    policies = {"twap": ruled(TWAP), "strong": ruled(STRONG), "slicer": learned(untrained(STRONG))}
+    policies = {"twap": ruled(TWAP), "strong": ruled(STRONG), "slicer": learned(a_slicer((0, 0, 0)))}
     found = run(policies, ["slicer"], "strong", data_folder, size=size)
     assert [goal.met for goal in found.goals] == [True], "no lot is discarded"
     figures = {name: value for name, value in found.figures.items() if isinstance(value, float | int)}
     assert figures["starts"] == 4 and figures["residuals"] == 8
     assert figures["twap_crossed_share"] == 1 and figures["strong_dark_share"] > 0.2
-    # A crossing costs half a spread or more; a slicer that learned nothing is its rule.
+    # A crossing costs half a spread or more; a slicer that leaves everything to its rule does what that does.
     assert 0.2 < figures["twap_shortfall_spreads"] < 2
     assert figures["slicer_less_strong_spreads"] == figures["slicer_less_strong_ibm_5_min_spreads"] == 0
     low, high = (figures[f"slicer_less_twap_{side}_spreads"] for side in ("low", "high"))

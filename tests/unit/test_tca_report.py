@@ -30,6 +30,7 @@ from rfq.domain.fill import MarkOut, Where
 from rfq.domain.quote import QuoteStatus, RequestStatus
 from rfq.domain.rfq import AwardMode, RequestSide
 from rfq.domain.selection import DealerScore, Selection
+from rfq.domain.slicing import SliceDecision
 from rfq.domain.values import DealerId, FillId, Price, Quantity, RequestId, Side
 from rfq.tca.report import BlockReport, latest_mid, report
 from rfq.tca.table import as_table
@@ -85,6 +86,7 @@ def a_block() -> Block:
         ev.QuotesLost((cover.quote_id,)),
         ev.AuctionSettled(AUCTION, Price(MID + 12), Price(MID + 20)),
         ev.ParentCreated(work),
+        *(ev.SliceDecided(work.parent_id, SliceDecision("learned", "v3", "ab", (), why)) for why in ("", "far", "")),
         ev.ChildFilled(work_fill(work, 20, MID + 20, "a", mid_at_fill=Price(MID + 10), **lit)),
         ev.ChildFilled(work_fill(work, 10, MID + 30, "b", mid_at_fill=Price(MID + 30), **dark)),
         ev.ParentDone(work.parent_id, "horizon over"),
@@ -289,11 +291,21 @@ def test_it_goes_over_the_wire_exactly(done: BlockReport) -> None:
     assert msgspec.json.decode(msgspec.json.encode(done), type=BlockReport) == done
 
 
+def test_who_worked_the_rest(done: BlockReport) -> None:
+    (worked,) = done.worked
+    assert (worked.policy, worked.weights, worked.decisions, worked.by_rule) == ("learned", "v3", 3, 1)
+    plain = fold(stamp(n, event) for n, event in enumerate([received(), ev.ParentCreated(parent(50))], 1))
+    (worked,) = report(plain, ACME).worked
+    assert (worked.schedule.value, worked.policy, worked.decisions) == ("twap", "", 0)
+    assert "worked by twap\n" in as_table(report(plain, ACME))
+
+
 def test_the_table_says_what_matters(done: BlockReport) -> None:
     table = as_table(done)
     lines = table.splitlines()
     assert lines[0] == "rfq-1: buy 10,000 ACME, done (horizon over)"
     assert f"all-in cost {done.all_in_bps:+.2f} bps of arrival" in table
+    assert "worked by twap, weights v3: 3 decisions, 1 of them by the rule" in lines
     quote_row = next(line for line in lines if line.startswith("quote "))
     assert " ".join(quote_row.split()) == "quote 1 5,000 100.0600 200.00 100.00 0.00 0.00 300.00 +6.00"
     assert next(line for line in lines if line.startswith("twap")).split()[1] == "+12.00"

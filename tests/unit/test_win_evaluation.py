@@ -1,14 +1,18 @@
 """`rfq evaluate wins`: its figures, what it says where there is nothing to judge, and its refusals."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ml import scores
 from ml.wins import choosing
+from ml.wins.features import FEATURES, RISING, SURPRISES
 from rfq import cli
-from rfq.studies.win_evaluation import interval
+from rfq.studies.figures import shown
+from rfq.studies.win_card import LIMITS
+from rfq.studies.win_evaluation import SEED, interval
 from rfq.studies.win_reliability import reliability
 
 HEAD = "date_time,instrument,client,price,mid,vol_MM,dv01,num_dealers,side,won"
@@ -84,6 +88,23 @@ def test_mids_and_a_page(capsys, files, tmp_path):
     status, printed = evaluate(capsys, *files, "--mids", mids, "--page", page)
     assert status == 0 and "goals" in printed.out
     assert page.read_bytes().startswith(b"\x89PNG") and not list(tmp_path.glob("*.part"))
+
+
+def test_a_card_beside_the_page_says_what_was_found(capsys, files, tmp_path):
+    _, printed = evaluate(capsys, *files, "--page", tmp_path / "wins.png", "--json")
+    found, told = json.loads(printed.out), (tmp_path / "wins.md").read_text()
+    for name in ("auc", "auc_low", "auc_high", "brier", "plain_brier", "constant_brier", "ece"):
+        assert shown(found["figures"][name]) in told
+    for goal in found["goals"]:
+        assert f"{goal['name']} {goal['bound']}: {'met' if goal['met'] else 'not met'}" in told
+    assert "150 RFQs until 2019-02" in told and f"seed of the bootstrap | {SEED}" in told
+
+
+def test_the_committed_card_is_of_the_model_as_it_is():
+    told = (Path(__file__).parents[2] / "docs/win-model-card.md").read_text()
+    assert ", ".join(f"`{name}`" for name in (*FEATURES, *SURPRISES)) in told
+    assert ", ".join(f"`{name}`" for name in sorted(RISING)) in told
+    assert all(f"- {limit}" in told for limit in LIMITS)
 
 
 @pytest.mark.parametrize("missing", ["--train", "--test", "--mids"])

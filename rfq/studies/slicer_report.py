@@ -1,0 +1,149 @@
+"""`rfq evaluate slicer`: the learned slicer beside every tuned rule: fresh episodes, stress, other markets."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lit_router.market.batch.regimes import REGIMES
+from ml.slicer import weights
+from ml.slicer.ablation import TAKEN
+from rfq.studies import slicer_value
+from rfq.studies.figures import Figures
+from rfq.studies.slicer_evaluation import (
+    STRESSES,
+    Costs,
+    Policy,
+    ablations,
+    costs,
+    paired,
+    rule_policies,
+    tail,
+)
+from rfq.studies.slicer_training import RULES, SETS
+
+LEAST, SHARE = 0.05, 0.25
+"""Goals: cheaper than the best rule by so many usual spreads, and by this share of what it costs."""
+
+
+class Plan(NamedTuple):
+    """`a_regime` episodes of each regime in each set; `stressed` in each stress and transfer."""
+
+    a_regime: int = 1024
+    stressed: int = 256
+    jobs: int = 2
+    slicer: Path = weights.SHIPPED
+    rules: Path = RULES
+    keep: Path | None = None
+
+
+QUICK = Plan(a_regime=64, stressed=32)
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> Figures:
+    """All tables. Raises BadInput where weights or rules are not there."""
+    slicer = weights.load(plan.slicer)
+    figures = Figures(f"the slicer {slicer.version} beside tuned rules, costs in usual spreads")
+    figures.add("slicer_version", slicer.version)
+    figures.add("slicer_code_version", str(slicer.card.get("code", "unknown")))
+    figures.add("slicer_seed", int(slicer.card.get("seed", -1)))
+    every = rule_policies(plan.rules)
+    say(f"{len(SETS) * len(REGIMES) * plan.a_regime:,} episodes by {len(every) + 1 + len(TAKEN)} policies")
+    policies = [*every, Policy("slicer", slicer=plan.slicer), *ablations(plan.slicer)]
+    found = costs(SETS, policies, plan.a_regime, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
+    best = min((policy.name for policy in every), key=lambda name: float(found.by_policy[name].mean()))
+    beside(figures, found, best)
+    say("what the critic foretells")
+    slicer_value.described(figures, slicer_value.foretold(slicer, SETS, 2 * plan.stressed))
+    _risk(figures, plan, say)
+    _elsewhere(figures, plan, best, say)
+    return figures
+
+
+def beside(figures: Figures, found: Costs, best: str) -> None:
+    """Every policy's mean and tail; the slicer's difference to the best rule, over all, by regime and by set."""
+    figures.add("episodes", len(found.regime))
+    figures.add("best_rule", best)
+    for name, cost in found.by_policy.items():
+        figures.add(f"{name}_mean_spreads", float(cost.mean()))
+        figures.add(f"{name}_cvar95_spreads", tail(cost))
+    mine, its = found.by_policy["slicer"], found.by_policy[best]
+    overall, width = paired(mine - its)
+    figures.add("slicer_less_best_rule_spreads", overall)
+    figures.add("slicer_less_best_rule_half_width_spreads", width)
+    share = -overall / abs(float(its.mean()))
+    figures.add("slicer_saves_share", share)
+    figures.goal("slicer_less_best_rule_spreads", overall, "<=", -LEAST)
+    figures.goal("slicer_saves_share", share, ">=", SHARE)
+    for place, regime in enumerate(REGIMES):
+        here = found.where(found.regime == place)
+        upper = _apart(figures, here, best, regime.name)
+        figures.goal(f"{regime.name}_upper_bound_spreads", upper, "<", 0.0)
+        worse = tail(here.by_policy["slicer"]) - tail(here.by_policy[best])
+        figures.goal(f"{regime.name}_cvar95_less_best_rule_spreads", worse, "<=", 0.0)
+    for market in sorted(set(found.market.tolist())):
+        _apart(figures, found.where(found.market == market), best, market)
+    for name in TAKEN:
+        lost, half = paired(found.by_policy[name] - mine)
+        figures.add(f"{name}_less_slicer_spreads", lost)
+        figures.add(f"{name}_less_slicer_half_width_spreads", half)
+    figures.add("left_lots", sum(found.left.values()))
+    figures.goal("left_lots", sum(found.left.values()), "<=", 0)
+
+
+def _apart(figures: Figures, found: Costs, best: str, where: str) -> float:
+    """Both means, both tails and their paired difference; returns the upper end of its interval."""
+    for name, policy in (("slicer", "slicer"), ("best_rule", best)):
+        figures.add(f"{where}_{name}_mean_spreads", float(found.by_policy[policy].mean()))
+        figures.add(f"{where}_{name}_cvar95_spreads", tail(found.by_policy[policy]))
+    apart, width = paired(found.by_policy["slicer"] - found.by_policy[best])
+    figures.add(f"{where}_slicer_less_best_rule_spreads", apart)
+    figures.add(f"{where}_slicer_less_best_rule_half_width_spreads", width)
+    return apart + width
+
+
+def _risk(figures: Figures, plan: Plan, say: Callable[[str], None]) -> None:
+    """What a desk that fears risk pays for it, and gets."""
+    say("a desk that fears risk")
+    policies = [Policy(f"risk_{risk:g}", slicer=plan.slicer, risk=risk) for risk in (0.0, 0.5, 1.0)]
+    found = costs(SETS, policies, plan.stressed, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
+    for name, cost in found.by_policy.items():
+        figures.add(f"{name}_mean_spreads", float(cost.mean()))
+        figures.add(f"{name}_cvar90_spreads", float(np.sort(cost)[-round(0.1 * len(cost)) :].mean()))
+        figures.add(f"{name}_cvar95_spreads", tail(cost))
+
+
+def _elsewhere(figures: Figures, plan: Plan, best: str, say: Callable[[str], None]) -> None:
+    """Under stress, and policies trained on one set in the other: in no regime should one be worse than the rule."""
+    for name, stress in STRESSES.items():
+        say(f"stress: {name}")
+        policies = [Policy(best, rule=best), Policy("slicer", slicer=plan.slicer)]
+        found = costs(
+            SETS, policies, plan.stressed, say, stress=stress, jobs=plan.jobs, file=plan.rules, keep=plan.keep
+        )
+        _not_worse(figures, found, best, f"stress_{name}")
+    for trained, other in (SETS, SETS[::-1]):
+        file = plan.slicer.with_name(f"transfer_{trained}.safetensors")
+        say(f"trained on {trained}, worked in {other}")
+        policies = [Policy(best, rule=best), Policy("slicer", slicer=file)]
+        found = costs([other], policies, 2 * plan.stressed, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
+        _not_worse(figures, found, best, f"transfer_{trained}_to_{other}")
+
+
+def _not_worse(figures: Figures, found: Costs, best: str, where: str) -> None:
+    _apart(figures, found, best, where)
+    lowest = []
+    for place, regime in enumerate(REGIMES):
+        here = found.where(found.regime == place)
+        apart, width = paired(here.by_policy["slicer"] - here.by_policy[best])
+        figures.add(f"{where}_{regime.name}_less_best_rule_spreads", apart)
+        figures.add(f"{where}_{regime.name}_less_best_rule_half_width_spreads", width)
+        lowest.append(apart - width)
+    figures.goal(f"{where}_worst_regime_lower_bound_spreads", max(lowest), "<=", 0.0)
+
+
+def written(figures: Sequence[Figures], path: Path, code: str) -> None:
+    """The tables as a report that names the code it was made with."""
+    blocks = [f"```\n{one.table()}\n```" for one in figures]
+    path.write_text(f"# The slicer, evaluated\n\nCode version: {code}.\n\n" + "\n\n".join(blocks) + "\n")

@@ -1,0 +1,184 @@
+"""Trains the slicer: several seeds side by side, judged on the same validation episodes, the median kept.
+
+Training, validation, tuning and evaluation have episodes of their own (see FIRST_SEED in `ml/slicer`). A run is resumed
+from its checkpoints and comes out as if it had not been stopped.
+"""
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from lit_router.market.parameters import BookParameters, load
+from ml.slicer import dqn, ppo
+from ml.slicer.checkpoint import Progress, restore
+from ml.slicer.checkpoint import save as save_checkpoint
+from ml.slicer.curves import Curves
+from ml.slicer.episodes import STANDARD, EpisodeLaw
+from ml.slicer.execution import Execution
+from ml.slicer.ground import Ground
+from ml.slicer.network import best
+from ml.slicer.playing import by_policy, by_rule, played
+from ml.slicer.rules import Rule
+from ml.slicer.weights import Envelope, Slicer, save
+from rfq.domain.errors import BadInput
+from rfq.studies.slicer_tuning import read
+
+RULES = Path(str(files("ml.slicer"))) / "shipped" / "rules.json"
+LEARNING: Mapping[str, Any] = {"ppo": ppo, "dqn": dqn}
+"""Modules with a Plan, `begun` and `train`."""
+CHECKPOINTED = 10
+"""Updates from one checkpoint to the next."""
+SETS = ("large_tick", "small_tick")
+VALIDATION_SEED = 3 * 10**8
+VALIDATION_EPISODES = 768
+"""In each set, shared between the laws by their weights."""
+RISKS = (0.0, 1.0)
+"""Half the episodes of training are of a desk that minds the mean alone, the others of desks between both."""
+OUTSIDE = 1e-3
+"""Share of training's values beyond the envelope, on either side of each feature."""
+
+
+class Run(NamedTuple):
+    """What is trained."""
+
+    folder: Path
+    """Checkpoints and curves of each seed lie here."""
+    sets: tuple[str, ...] = SETS
+    seeds: tuple[int, ...] = (1, 2, 3)
+    algorithm: str = "ppo"
+    updates: int | None = None
+    """None: the algorithm's own number."""
+    device: str = "cpu"
+    rules: Path = RULES
+    code: str = "unknown"
+    """Version of the code, for the card."""
+
+    @property
+    def plan(self) -> Any:
+        """The algorithm's own, with so many updates as were asked for. Raises BadInput for none."""
+        if self.algorithm not in LEARNING:
+            raise BadInput("algorithm", self.algorithm, f"must be one of {', '.join(LEARNING)}")
+        plan = LEARNING[self.algorithm].Plan()
+        if self.updates is not None and self.updates < 1:
+            raise BadInput("updates", self.updates, "must be at least 1")
+        return plan if self.updates is None else plan._replace(updates=self.updates)
+
+
+class Judged(NamedTuple):
+    """Means over the validation episodes, usual spreads."""
+
+    shortfall: float
+    rule: float
+    difference: float
+    half_width: float
+    """Of the 95% interval of the paired difference."""
+
+
+def laws(risks: tuple[float, float] = RISKS) -> tuple[tuple[float, EpisodeLaw], ...]:
+    """The standard episodes, for desks that fear risk to different degrees."""
+    return tuple((weight, law._replace(risk=risks)) for weight, law in STANDARD)
+
+
+def one_seed(run: Run, seed: int, say: Callable[[str], None] = print) -> tuple[Path, Judged]:
+    """Trains one seed to the end, from its checkpoint if there is one: where its weights lie, and how good they are."""
+    torch.set_num_threads(1)
+    learning, plan = LEARNING[run.algorithm], run.plan
+    ground = Ground([load(name) for name in run.sets], laws(), read(run.rules)["strong"], run.device)
+    folder = run.folder / f"seed-{seed}"
+    checkpoint, terms = folder / "checkpoint.pt", {"seed": seed, "sets": list(run.sets), **plan._asdict()}
+    learner = learning.begun(plan, seed, run.device)
+    first = restore(learner, terms, checkpoint) if checkpoint.exists() else 0
+    if first:
+        say(f"seed {seed}: goes on after update {first}")
+    with Curves(folder, first) as curves:
+
+        def after(progress: Progress) -> None:
+            curves(progress)
+            if progress.update % CHECKPOINTED == 0 or progress.update == plan.updates:
+                save_checkpoint(learner, progress.update, terms, checkpoint)
+                say(f"seed {seed}: update {progress.update} of {plan.updates}: {progress.shortfall_spreads:+.4f}")
+
+        learning.train(learner, ground, plan, seed, after, first)
+    slicer = Slicer(learner.actor, learner.critic, ground.rule, envelope(learner.actor, ground), {})
+    judged = validated(slicer.actor, ground.rule, ground.sets)
+    path = folder / "slicer.safetensors"
+    save(slicer._replace(card=card(run, seed, slicer, judged)), path)
+    return path, judged
+
+
+def all_seeds(run: Run, say: Callable[[str], None], jobs: int = 1) -> list[tuple[int, Path, Judged]]:
+    """Every seed, `jobs` processes side by side; from the best on the validation episodes to the worst."""
+    found = []
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        begun = {pool.submit(one_seed, run, seed): seed for seed in run.seeds}
+        for done in as_completed(begun):
+            path, judged = done.result()
+            found.append((begun[done], path, judged))
+            say(
+                f"seed {begun[done]}: {judged.shortfall:+.4f} spreads on validation, the rule {judged.rule:+.4f}, "
+                f"difference {judged.difference:+.4f} ({judged.half_width:.4f} either way)"
+            )
+    return sorted(found, key=lambda one: one[2].shortfall)
+
+
+def median(found: Sequence[tuple[int, Path, Judged]]) -> tuple[int, Path, Judged]:
+    """The one in the middle; of an even number the worse of both."""
+    return found[len(found) // 2]
+
+
+def validated(actor: nn.Module, rule: Rule, sets: Sequence[BookParameters]) -> Judged:
+    """The likeliest actions beside the rule, on the same validation episodes."""
+    mine, its = [], []
+    with torch.inference_mode():
+        for parameters in sets:
+            first = VALIDATION_SEED
+            for weight, law in STANDARD:
+                count = round(weight * VALIDATION_EPISODES)
+                begun = Execution(parameters, range(first, first + count), law)
+                first += count
+                mine.append(by_policy(lambda x, may: best(actor(x, may)), rule, begun.copy()) / begun.residual.spread)
+                its.append(by_rule(rule, begun) / begun.residual.spread)
+    ours, theirs = torch.cat(mine), torch.cat(its)
+    apart = ours - theirs
+    half = 1.96 * float(apart.std()) / len(apart) ** 0.5
+    return Judged(float(ours.mean()), float(theirs.mean()), float(apart.mean()), half)
+
+
+def envelope(actor: nn.Module, ground: Ground, episodes: int = 256) -> Envelope:
+    """Bounds of each feature where the policy that was learned goes, all but OUTSIDE on either side."""
+    seen = []
+    with torch.inference_mode():
+        for place, parameters in enumerate(ground.sets):
+            for number, (_, law) in enumerate(ground.laws):
+                first = VALIDATION_SEED + 10**6 * (place * len(ground.laws) + number + 1)
+                execution = Execution(parameters, range(first, first + episodes), law)
+                seen.append(played(lambda x, may: best(actor(x, may)), ground.rule, execution).x.flatten(0, 1))
+    x = torch.cat(seen).sort(0).values
+    out = round(OUTSIDE * len(x))
+    return Envelope(x[out], x[-1 - out])
+
+
+def card(run: Run, seed: int, slicer: Slicer, judged: Judged) -> dict[str, Any]:
+    """What these weights are. The version is a digest of the networks and the rule."""
+    plan, digest = run.plan, hashlib.sha256(repr(slicer.rule).encode())
+    for network in (slicer.actor, slicer.critic):
+        for name, value in sorted(network.state_dict().items()):
+            digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return {
+        "version": f"slicer-{digest.hexdigest()[:12]}",
+        "algorithm": run.algorithm,
+        "seed": seed,
+        "code": run.code,
+        "sets": list(run.sets),
+        "laws": [[weight, law._asdict()] for weight, law in laws()],
+        "plan": plan._asdict(),
+        "episodes": plan.updates * plan.groups * plan.group * len(run.sets),
+        "validation": judged._asdict(),
+    }
