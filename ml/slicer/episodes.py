@@ -107,7 +107,12 @@ def characters(parameters: BookParameters, episodes: Episodes, impact: float = 1
 
 def day_share(parameters: BookParameters, from_s: np.ndarray, until_s: np.ndarray) -> np.ndarray:
     """Share of a usual day's volume that comes between two times of the session, seconds."""
-    curve = np.asarray(parameters.volume_curve)
+    return share_of_day(parameters.volume_curve, from_s, until_s)
+
+
+def share_of_day(volume_curve: Sequence[float], from_s: np.ndarray, until_s: np.ndarray) -> np.ndarray:
+    """The same where the volume by equal parts of the day is given."""
+    curve = np.asarray(volume_curve)
     by = np.concatenate([[0.0], np.cumsum(curve / curve.sum())])
     edges = np.linspace(0.0, DAY_S, len(by))
     return np.interp(until_s, edges, by) - np.interp(from_s, edges, by)

@@ -1,18 +1,36 @@
 """Residuals worked to their end by a policy, with or without a record of what it saw and did."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
 from ml.slicer.actions import allowed, intended
-from ml.slicer.execution import Execution
 from ml.slicer.features import features
 from ml.slicer.rules import Rule, intend
-from ml.slicer.situation import Intent, Recent, View, remembered
+from ml.slicer.situation import Intent, Moment, Recent, Residual, View, remembered
 
 Act = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Features [B, F] and what is allowed [B, choices] -> action, int64 [B, heads]."""
+
+
+class Underway(Protocol):
+    """Residuals on their way, in the simulator or on recorded days; see `Execution`."""
+
+    residual: Residual
+
+    @property
+    def over(self) -> bool: ...
+    @property
+    def left(self) -> torch.Tensor: ...
+    def moment(self) -> Moment: ...
+    def view(self) -> View: ...
+    def step(self, intent: Intent) -> None: ...
+    def shortfall(self) -> torch.Tensor: ...
+
+
+Policy = Callable[[Underway], torch.Tensor]
+"""Works residuals to their end; their shortfalls in price units, [B]."""
 
 
 class Played(NamedTuple):
@@ -29,14 +47,14 @@ class Played(NamedTuple):
     """At the decision, usual spreads from arrival."""
 
 
-def by_rule(rule: Rule, execution: Execution) -> torch.Tensor:
+def by_rule(rule: Rule, execution: Underway) -> torch.Tensor:
     """Works all residuals to the end by the rule; their shortfalls, see `Execution.shortfall`."""
     while not execution.over:
         execution.step(intend(rule, execution.residual, execution.view(), execution.moment()))
     return execution.shortfall()
 
 
-def by_policy(act: Act, rule: Rule, execution: Execution) -> torch.Tensor:
+def by_policy(act: Act, rule: Rule, execution: Underway) -> torch.Tensor:
     """Works all residuals to the end by a learned policy beside its rule; their shortfalls."""
     recent: Recent | None = None
     while not execution.over:
@@ -44,7 +62,7 @@ def by_policy(act: Act, rule: Rule, execution: Execution) -> torch.Tensor:
     return execution.shortfall()
 
 
-def played(act: Act, rule: Rule, execution: Execution) -> Played:
+def played(act: Act, rule: Rule, execution: Underway) -> Played:
     """The same, with what it saw, did and got."""
     recent: Recent | None = None
     r = execution.residual
@@ -70,7 +88,7 @@ class _Step(NamedTuple):
     recent: Recent
 
 
-def _decided(act: Act, rule: Rule, execution: Execution, recent: Recent | None) -> _Step:
+def _decided(act: Act, rule: Rule, execution: Underway, recent: Recent | None) -> _Step:
     residual, seen, moment = execution.residual, execution.view(), execution.moment()
     recent = remembered(recent, seen)
     suggested = intend(rule, residual, seen, moment)

@@ -68,7 +68,7 @@ class BatchedMarket:
         self.pool_characters = pool_characters
         if not 0 < orders <= draws.MOST_ORDERS:
             raise BadInput("orders", orders, f"must be from 1 to {draws.MOST_ORDERS}")
-        self._settings = (conditions, cancels)
+        self._settings, self._held = (conditions, cancels), False
         self._make_tables()
         count = len(seeds)
         characters = Character(mean_lots=parameters.mean_lots) if characters is None else characters
@@ -90,6 +90,8 @@ class BatchedMarket:
         self.rules = rules_of(
             self.parameters, self.step_s, conditions, cancels, self.pool_characters, self.device
         )
+        if self._held:
+            self.rules = self.rules._replace(regime_switch=0)
         if self._cpu:
             self._tables, self._rule = record(self.laws), record(self.rules)
 
@@ -146,6 +148,11 @@ class BatchedMarket:
     def compiled(self) -> tuple[np.ndarray, np.void, np.void]:
         """What compiled code takes, on a processor: the markets' records, the laws and the rules."""
         return self._records, self._tables, self._rule
+
+    def hold_regimes(self) -> None:
+        """From now on no regime ends by itself: whoever tells a story sets them in the state."""
+        self._held = True
+        self._make_tables()
 
     def taking_part(self) -> bool:
         """Whether anybody has an order in any of the markets, or left traces in one."""

@@ -1,0 +1,22 @@
+"""Rules and learned slicers as policies: what works residuals to their end, in the simulator or on recorded days."""
+
+import torch
+
+from ml.slicer.ablation import likeliest
+from ml.slicer.playing import Policy, Underway, by_policy, by_rule
+from ml.slicer.rules import Rule
+from ml.slicer.weights import Slicer
+
+
+def ruled(rule: Rule) -> Policy:
+    return lambda execution: by_rule(rule, execution)
+
+
+def learned(slicer: Slicer) -> Policy:
+    """Its likeliest action at every decision, beside its own rule."""
+
+    def work(execution: Underway) -> torch.Tensor:
+        with torch.no_grad():
+            return by_policy(likeliest(slicer.actor), slicer.rule, execution)
+
+    return work
