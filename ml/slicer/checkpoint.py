@@ -35,16 +35,19 @@ def restore(learner: Learner, terms: Mapping[str, Any], path: Path) -> int:
         # Weights only: a file holds tensors and plain values, never code.
         kept = torch.load(path, map_location="cpu", weights_only=True)
         was, parts, update = kept["terms"], kept["learner"], int(kept["update"])
-    except (OSError, RuntimeError, EOFError, UnpicklingError, KeyError, TypeError) as reason:
-        raise BadInput("resume", str(path), f"must be a checkpoint: {str(reason).splitlines()[0]}") from None
+    except (OSError, RuntimeError, EOFError, UnpicklingError, LookupError, AttributeError, TypeError, ValueError) as no:
+        raise BadInput("resume", str(path), f"must be a checkpoint: {no}".splitlines()[0]) from None
     other = sorted(name for name in was.keys() | terms.keys() if was.get(name) != terms.get(name))
     if other:
         raise BadInput("resume", str(path), f"was begun with other {', '.join(other)}")
-    for name, part in learner._asdict().items():
-        if isinstance(part, torch.Generator):
-            part.set_state(parts[name])
-        elif part is not None:
-            part.load_state_dict(parts[name])
+    try:
+        for name, part in learner._asdict().items():
+            if isinstance(part, torch.Generator):
+                part.set_state(parts[name])
+            elif part is not None:
+                part.load_state_dict(parts[name])
+    except (RuntimeError, LookupError, TypeError, ValueError) as no:
+        raise BadInput("resume", str(path), f"must hold this learner: {no}".splitlines()[0]) from None
     return update
 
 
