@@ -339,7 +339,10 @@ def test_quantiles_between_levels_are_interpolated() -> None:
 
 def test_the_truth_of_the_market_is_not_among_the_features(ground: Ground) -> None:
     run = Execution(SET, range(32), LAW)
-    latent = "regime drift burst flow news heat trend inventory hidden pending pace_lots pressed kernel theta key".split()
+    latent = [
+        *("regime", "drift", "burst", "flow", "news", "heat", "trend", "inventory", "hidden"),
+        *("pending", "pace_lots", "pressed", "kernel", "theta", "key"),
+    ]
     g = torch.Generator().manual_seed(6)
     told = set()
     while not run.over:
