@@ -154,7 +154,7 @@ def learned(learner: Learner, plan: Plan) -> torch.Tensor:
         r, later, may = replay.drawn(plan.minibatch, generator)
         with torch.no_grad():
             # Double: the present networks choose, the slow ones say what it is worth.
-            then = slow_critic(later)[0] + chosen(slow_actor(later, may), best(actor(later, may)))
+            then = slow_critic.value(later)[:, 0] + chosen(slow_actor(later, may), best(actor(later, may)))
             target = r.gained + r.goes_on * then
         value, quantiles = critic(r.x)
         gains = chosen(actor(r.x, r.allowed), r.action)
