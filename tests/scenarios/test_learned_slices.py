@@ -88,7 +88,7 @@ async def test_where_it_has_no_experience_the_rule_takes_over_and_gives_back(dat
         guards = [d.guard for d in await decisions(house, rfq_id)]
         at = [place for place, guard in enumerate(guards) if guard]
         assert {guards[place] for place in at} == {"outside of training: spread"} and len(at) > 5
-        assert at == list(range(at[0], at[-1] + 1)) and 0 < at[0] and at[-1] < len(guards) - 1, "while it was wide"
+        assert at == list(range(at[0], at[-1] + 1)) and at[0] > 0 and at[-1] < len(guards) - 1, "while it was wide"
         rule = [d for d in await decisions(house, rfq_id) if d.guard]
         assert {d.actions for d in rule} == {("rule", "rule", "rule")} and {d.value for d in rule} == {None}
         (sliced,) = (await block_of(house.reader, rfq_id)).sliced.values()
