@@ -31,8 +31,7 @@ from ml.model_process import ModelProcess
 from ml.predictor import PanelPredictor
 from ml.residual_cost import SquareRootResidual
 from ml.selection import Exploration
-from ml.slicer.policy import LearnedSlices, by_rule_alone, on_one_core
-from ml.slicer.rules import Rule
+from ml.slicer.policy import LearnedSlices, by_rule_alone, on_one_core, tuned_rule
 from ml.slicer.weights import SHIPPED, Slicer, load
 from ml.thompson import Thompson
 from rfq import keys
@@ -123,7 +122,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         await stack.enter_async_context(gateway)
         on_one_core()
         if slicer is None:
-            learned = by_rule_alone(Rule(), instruments, traded.curve)
+            learned = by_rule_alone(tuned_rule(), instruments, traded.curve)
         else:
             learned = LearnedSlices(slicer, instruments, traded.curve)
         router = OrderRouter(

@@ -118,6 +118,11 @@ def _bench(commands: Any) -> None:
     scoring.add_argument("--quick", action="store_true", help="a rough answer in some seconds")
     scoring.set_defaults(run=_bench_scoring)
 
+    slicer = benches.add_parser("slicer", help="the slicer: deciding, and learning beside a loop of environments")
+    slicer.add_argument("--json", action="store_true", help="one object: figures and goals")
+    slicer.add_argument("--quick", action="store_true", help="a rough answer in about a minute")
+    slicer.set_defaults(run=_bench_slicer)
+
 
 def _bench_auction(options: argparse.Namespace) -> None:
     from rfq.studies import auction_bench as bench
@@ -134,6 +139,12 @@ def _bench_market(options: argparse.Namespace) -> None:
 
 def _bench_scoring(options: argparse.Namespace) -> None:
     from rfq.studies import scoring_bench as bench
+
+    bench.run(bench.QUICK if options.quick else bench.Plan()).print(as_json=options.json)
+
+
+def _bench_slicer(options: argparse.Namespace) -> None:
+    from rfq.studies import slicer_bench as bench
 
     bench.run(bench.QUICK if options.quick else bench.Plan()).print(as_json=options.json)
 

@@ -5,9 +5,11 @@ traced once (torch.jit) and played as one program: dispatching their four hundre
 longer than the operations do. A test holds the traced decision to the plain one, bit by bit.
 """
 
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -23,7 +25,8 @@ from ml.slicer.network import LEVELS, Actor, Critic, best
 from ml.slicer.observed import PARTS, Observed, Possible, as_row, situations
 from ml.slicer.rules import Rule, intend
 from ml.slicer.situation import POOLS, Intent, remembered
-from ml.slicer.weights import Envelope, Slicer
+from ml.slicer.weights import SHIPPED, Envelope, Slicer
+from rfq.domain.errors import BadInput
 from rfq.domain.order import ParentOrder, TimeInForce
 from rfq.domain.slicing import SliceDecision
 from rfq.domain.values import Instrument, ParentId, Price, Quantity, Symbol
@@ -38,6 +41,7 @@ ALWAYS = ("rule", "nothing")
 """Choices of the first two heads that no limit forbids: what the rule may not do is kept from it elsewhere."""
 NO_WEIGHTS = "no weights"
 NO_LIT = "no lit venue"
+TUNED = SHIPPED.with_name("rules.json")
 WARM = (1, 2, 64)
 """Batches played before the first that counts: the traced program is made up in its first runs."""
 
@@ -164,6 +168,16 @@ def by_rule_alone(
     nothing = torch.zeros(len(NAMES))
     slicer = Slicer(Actor(), Critic(), rule, Envelope(nothing, nothing), {"version": "none"})
     return LearnedSlices(slicer, instruments, curve, lambda observations: [NO_WEIGHTS] * len(observations))
+
+
+def tuned_rule(path: Path = TUNED) -> Rule:
+    """The strong rule as tuned; untuned where the file of rules is missing. Raises BadInput for what is no such file."""
+    if not path.exists():
+        return Rule()
+    try:
+        return Rule(**json.loads(path.read_text())["strong"]["rule"])
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        raise BadInput("rules", str(path), f"must be a file of tuned rules: {reason}") from None
 
 
 def on_one_core() -> None:

@@ -1,7 +1,9 @@
 """The learned policy at work: what it sees is what it was trained on, what it wants becomes proposals, and where it has
 no experience the rule decides and the record says so."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,10 +20,11 @@ from ml.slicer.features import NAMES, features
 from ml.slicer.guard import Guard
 from ml.slicer.network import Actor, tail_level
 from ml.slicer.observed import MOST_REMEMBERED, RECENT, Observed, places, situations
-from ml.slicer.policy import TOLD, Decided, LearnedSlices, by_rule_alone, levels
+from ml.slicer.policy import TOLD, Decided, LearnedSlices, by_rule_alone, levels, tuned_rule
 from ml.slicer.rules import Rule, intend
 from ml.slicer.situation import BACK, Recent, remembered
 from ml.slicer.weights import Envelope, Slicer
+from rfq.domain.errors import BadInput
 from rfq.domain.order import ParentOrder, TimeInForce
 from rfq.domain.rfq import Urgency
 from rfq.domain.values import Price, Quantity, Side
@@ -380,6 +383,16 @@ def test_without_weights_every_decision_is_the_rules() -> None:
         (found,) = alone.propose([observation])
         assert [(p.venue, p.quantity, p.price) for p in found.proposals] == rule_only(observation, rule)
         assert found.decision is not None and (found.decision.guard, found.decision.version) == ("no weights", "none")
+
+
+def test_the_rule_that_stands_in_is_the_tuned_one_if_there_is_one(tmp_path: Path) -> None:
+    path, rule = tmp_path / "rules.json", Rule(grace=0.4, alarm=0.7)
+    assert tuned_rule(path) == Rule()
+    path.write_text(json.dumps({"strong": {"rule": rule._asdict(), "trials": 3}}))
+    assert tuned_rule(path) == rule
+    path.write_text(json.dumps({"weak": {}}))
+    with pytest.raises(BadInput, match="tuned rules"):
+        tuned_rule(path)
 
 
 def test_an_untrained_slicer_is_the_rule() -> None:
