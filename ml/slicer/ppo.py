@@ -2,13 +2,13 @@
 
 Episodes come in groups that share a market's anonymous flow and the residual. One member of each group does nothing, so
 that it is known how the market moves by itself: nobody's trading changes that. What a policy could not foresee of that
-move, times the lots that it left to it, is luck whatever the action, and is taken off the reward (a control variate: the
-simulator's truth is in the learning signal alone). What a group's others lost from the same decision on, beyond what the
-critic expected, is taken off as well (a leave-one-out baseline).
+move, times the lots that it left to it, is luck whatever the action, and is taken off the reward (a control variate; so
+the simulator's truth is in the learning signal alone). What a group's others lost from the same decision on, beyond what
+the critic expected, is taken off as well (a leave-one-out baseline).
 
 The reward is the fall of the shortfall, in usual spreads: it telescopes exactly to minus the shortfall, and is not
-discounted. Where the desk fears risk, the last reward turns that into a mixture of mean and CVaR (Rockafellar and Uryasev
-2000), about the quantile that the critic expected at the start.
+discounted. Where the desk fears risk, the last reward turns that into a mixture of mean and CVaR (Rockafellar and
+Uryasev 2000), about the quantile that the critic expected at the start.
 """
 
 from collections.abc import Callable, Sequence
