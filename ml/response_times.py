@@ -31,6 +31,8 @@ WILLING, WILLING_SPREAD = 1.0, 1.0
 TELLING, TELLING_SPREAD = 0.0, 2.0
 """Log odds that who will not quote says so; declared."""
 SHORTEST_S = 1e-3
+RARE = 0.01
+"""Share of requests with windows so short that they are not counted as seen."""
 
 
 class ResponseTimes(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class ResponseTimes(msgspec.Struct, frozen=True):
     power: float
     spread: float
     least_window_s: float
-    """Shortest window that was seen, below which answers are extrapolated; 0 where none was."""
+    """Shortest window that was seen, but for one in a hundred: below it answers are extrapolated; 0 where none was."""
     quotes: int
 
     def median_s(self, window_s: float, dealers: Sequence[DealerId]) -> Array:
@@ -131,7 +133,7 @@ def fit_response_times(outcomes: Sequence[Outcome], *, by_dealer: bool = True, b
         between=between,
         power=float(x[-2]),
         spread=math.exp(x[-1]),
-        least_window_s=min(o.facts.window_s for o in outcomes),
+        least_window_s=float(np.quantile([o.facts.window_s for o in outcomes], RARE, method="lower")),
         quotes=quotes,
     )
 

@@ -92,7 +92,7 @@ async def _by_models(
     wait_s = min([s.parts.settings.wave_decision_s, *((at - now).total_seconds() / 2 for at in expiries)])
     async with asyncio.timeout(wait_s):
         decision = await s.parts.predictor.further(WaveRequest(request, wave, tuple(answers)))
-    allowed = {score.dealer_id for score in _left(s, auction_id, s.block.selection)} if s.block.selection else set()
+    allowed = {score.dealer_id for score in left} & s.parts.gateway.reachable()  # Lines may have gone down meanwhile.
     return decision.but(further=tuple(d for d in decision.further if d in allowed))
 
 
