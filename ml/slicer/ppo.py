@@ -3,7 +3,7 @@
 Episodes come in groups that share a market's anonymous flow and the residual. One member of each group does nothing, so
 that it is known how the market moves by itself: nobody's trading changes that. What a policy could not foresee of that
 move, times the lots that it left to it, is luck whatever the action, and is taken off the reward (a control variate; so
-the simulator's truth is in the learning signal alone). What a group's others lost from the same decision on, beyond what
+the truth is in the learning signal alone). What a group's others lost from the same decision on, beyond what
 the critic expected, is taken off as well (a leave-one-out baseline).
 
 The reward is the fall of the shortfall, in usual spreads: it telescopes exactly to minus the shortfall, and is not
