@@ -25,17 +25,17 @@ from ml.slicer.rules import Rule
 
 
 class Plan(NamedTuple):
-    updates: int = 120
+    updates: int = 160
     groups: int = 96
     """In each parameter set."""
     group: int = 5
     """The last of them does nothing."""
     epochs: int = 3
     minibatch: int = 4096
-    rate: float = 7e-4
+    rate: float = 1e-3
     clip: float = 0.2
-    entropy: float = 0.003
-    trace: float = 0.97
+    entropy: float = 0.001
+    trace: float = 0.85
     """Lambda of the advantage's exponential average (GAE)."""
     gradient: float = 0.5
     """Longest gradient."""
