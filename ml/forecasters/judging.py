@@ -12,6 +12,7 @@ from ml.forecasters.networks import Forecast
 from ml.forecasters.samples import CONTINUOUS, ODD, TARGETS, Samples
 from ml.forecasters.training import pinball
 
+BASELINES = ("last", "linear")
 RESAMPLES = 1000
 LEVEL = (0.025, 0.975)
 
@@ -25,18 +26,20 @@ class Judged(NamedTuple):
     """CRPS in the target's unit, or log loss of a fill."""
     r2: dict[str, float]
     """Against no change for what is odd, else against the mean where it is judged; of a fill, against its frequency."""
+    base: str
+    """The baseline that lost least here, known only afterwards: the others are judged against it."""
     gain: dict[str, tuple[float, float, float]]
-    """What is saved of the loss of the linear one, as a share of it, with its 95% interval."""
+    """What is saved of the base's loss, as a share of it, with its 95% interval."""
 
     @property
     def verdict(self) -> dict[str, str]:
-        """By forecaster: better or worse than the linear one, or even where the interval holds nothing."""
+        """By forecaster: better or worse than the base, or even where the interval holds 0."""
         return {name: "better" if low > 0 else "worse" if high < 0 else "even"
                 for name, (_, low, high) in self.gain.items()}  # fmt: skip
 
 
-def judged(test: Samples, said: Mapping[str, Forecast], against: str = "linear") -> list[Judged]:
-    """Every target that is known in one source and is not always the same."""
+def judged(test: Samples, said: Mapping[str, Forecast]) -> list[Judged]:
+    """Every target that is known in one source and is not always the same. BASELINES are among what is said."""
     found = []
     for k, target in enumerate(TARGETS):
         y = test.y[:, k].double()
@@ -51,9 +54,10 @@ def judged(test: Samples, said: Mapping[str, Forecast], against: str = "linear")
             missed, spread = (y - point)[known].square().mean(), (y[known] - level).square().mean()
             r2[name] = float(1 - missed / spread)
         block = test.block[known].numpy()
-        gain = {name: gained(losses[against], loss, block) for name, loss in losses.items() if name != against}
         mean = {name: float(loss.mean()) for name, loss in losses.items()}
-        found.append(Judged(target, int(known.sum()), mean, r2, gain))
+        base = min((name for name in BASELINES if name in said), key=lambda name: mean[name])
+        gain = {name: gained(losses[base], loss, block) for name, loss in losses.items() if name not in BASELINES}
+        found.append(Judged(target, int(known.sum()), mean, r2, base, gain))
     return found
 
 

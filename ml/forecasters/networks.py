@@ -13,7 +13,9 @@ from torch import nn
 from ml.forecasters.samples import CONTINUOUS, FILLS, IMPACTS, ODD
 from ml.forecasters.windows import ABOUT, CHANNELS, LOOKS, ORDER, mirrored
 
-WIDTH = 32
+WIDTH, TRUNK = 32, 64
+SPANS = (1, 4, 8, 16)
+"""Averages over so many of the last snapshots go past the encoder: most of what can be known is there."""
 QUANTILES = tuple((k + 0.5) / 10 for k in range(10))
 PLAIN = len(CONTINUOUS) - len(IMPACTS)
 """Targets that no order of ours belongs to."""
@@ -76,11 +78,11 @@ class Forecaster(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.encoder = KINDS[kind]()
-        seen = WIDTH + ABOUT + len(CHANNELS)
-        self.trunk = nn.Sequential(nn.Linear(seen, WIDTH), nn.GELU())
-        self.plain = nn.Linear(WIDTH, PLAIN * EACH)
-        self.impact = nn.Sequential(nn.Linear(WIDTH + ORDER, WIDTH), nn.GELU(), nn.Linear(WIDTH, len(IMPACTS) * EACH))
-        self.fills = nn.Linear(WIDTH, len(FILLS))
+        seen = WIDTH + ABOUT + len(CHANNELS) * len(SPANS)
+        self.trunk = nn.Sequential(nn.Linear(seen, TRUNK), nn.GELU())
+        self.plain, self.straight = nn.Linear(TRUNK, PLAIN * EACH), nn.Linear(seen, PLAIN * EACH)
+        self.impact = nn.Sequential(nn.Linear(TRUNK + ORDER, WIDTH), nn.GELU(), nn.Linear(WIDTH, len(IMPACTS) * EACH))
+        self.fills = nn.Linear(TRUNK, len(FILLS))
         self.register_buffer("scale", torch.ones(len(CONTINUOUS)))
         self.register_buffer("shift", torch.zeros(len(CONTINUOUS)))
         self.register_buffer("odd", torch.tensor([name in ODD for name in CONTINUOUS]))
@@ -90,11 +92,13 @@ class Forecaster(nn.Module):
     def forward(self, x: torch.Tensor, about: torch.Tensor, order: torch.Tensor) -> Forecast:
         """x [N, CHANNELS, LOOKS], about [N, ABOUT], order [N, ORDER]; an order of nothing moves nothing."""
         both = torch.cat([x, mirrored(x)])
-        # What is seen last goes past the encoder: most of what can be known is there.
-        h = self.trunk(torch.cat([self.encoder(both), torch.cat([about, about]), both[:, :, -1]], 1))
+        late = [both[:, :, -span:].mean(2) for span in SPANS]
+        seen = torch.cat([self.encoder(both), torch.cat([about, about]), *late], 1)
+        h = self.trunk(seen)
         some = (order != 0).any(1).to(x.dtype)[:, None, None]
         impact = self.impact(torch.cat([h, torch.cat([order, -order])], 1)).unflatten(1, (-1, EACH))
-        told = torch.cat([self.plain(h).unflatten(1, (-1, EACH)), impact * torch.cat([some, some])], 1)
+        plain = (self.plain(h) + self.straight(seen)).unflatten(1, (-1, EACH))
+        told = torch.cat([plain, impact * torch.cat([some, some])], 1)
         one, other = told.chunk(2)
         turned = torch.cat([other[:, :, :1], other[:, :, 1:].flip(2)], 2)
         agreed = torch.where(self.odd[:, None], one - turned, one + other) / 2

@@ -14,15 +14,15 @@ OUTLIER = 8.0
 
 
 class Plan(NamedTuple):
-    steps: int = 700
-    batch: int = 640
+    steps: int = 450
+    batch: int = 400
     """Windows a step, as many of each source."""
     rate: float = 4e-3
     decay: float = 1e-2
     gradient: float = 1.0
-    every: int = 100
+    every: int = 50
     """Steps between two looks at what validates; the best of them is kept."""
-    most: int = 1500
+    most: int = 600
     """Windows of each source that validate, at most."""
 
 

@@ -98,9 +98,8 @@ def order_inputs(order: torch.Tensor, seen: Snapshots, usual: Usual) -> torch.Te
 
 def mirrored(x: torch.Tensor) -> torch.Tensor:
     """The same window with buyers and sellers changed over, [B, CHANNELS, LOOKS]."""
-    signs = torch.tensor([-1.0 if name in _ODD else 1.0 for name in CHANNELS], device=x.device)
-    # Rows one by one: an index would be a tensor of the processor's.
-    return torch.stack([x[:, place] for place in _MIRRORED], 1) * signs[:, None]
+    rows = zip(CHANNELS, _MIRRORED, strict=True)
+    return torch.stack([-x[:, place] if name in _ODD else x[:, place] for name, place in rows], 1)
 
 
 class Watch:

@@ -30,12 +30,15 @@ def train_forecasters(
 
 
 def evaluate_forecasters(
-    sets: Sequence[BookParameters], folder: Path | None, forecasters: Forecasters, say: Callable[[str], None],
-    *, markets: Markets | None = None, episodes: int = EPISODES,
+    sets: Sequence[BookParameters], folder: Path | None, forecasters: Forecasters | None, say: Callable[[str], None],
+    *, seed: int = 1, code: str = "", plan: Plan | None = None, markets: Markets | None = None,
+    episodes: int = EPISODES,
 ) -> Figures:  # fmt: skip
-    """Every target in every source: losses (CRPS, of fills the log loss), R2, and what is saved of the linear one's
-    loss, by block bootstrap; then what the forecasts add to a slicer's own features."""
-    data = gathered(sets, stocks_in(folder), say, markets, int(forecasters.card["seed"]))
+    """Every target in every source: losses (CRPS, of fills the log loss), R2, and what is saved of the better
+    baseline's loss, by block bootstrap; then what the forecasts add to a slicer's own features. Without `forecasters`
+    they are trained first, on the same data that `train_forecasters` takes."""
+    data = gathered(sets, stocks_in(folder), say, markets, int(forecasters.card["seed"]) if forecasters else seed)
+    forecasters = forecasters or made(data, seed, code, say, plan)
     figures = Figures("Forecasters, judged later in the day than they were trained, and in other markets")
     figures.add("version", forecasters.version)
     verdicts = list[str]()
@@ -45,15 +48,15 @@ def evaluate_forecasters(
             for name, loss in one.loss.items():
                 figures.add(f"{stem}_loss_{name}", loss)
                 figures.add(f"{stem}_r2_{name}", one.r2[name])
+            figures.add(f"{stem}_base", one.base)
             for name, (gain, low, high) in one.gain.items():
-                if name != "last":
-                    figures.add(f"{stem}_gain_{name}", gain)
-                    figures.add(f"{stem}_gain_{name}_low", low)
-                    figures.add(f"{stem}_gain_{name}_high", high)
+                figures.add(f"{stem}_gain_{name}", gain)
+                figures.add(f"{stem}_gain_{name}_low", low)
+                figures.add(f"{stem}_gain_{name}_high", high)
             figures.add(f"{stem}_windows", one.windows)
-            verdicts += [f"{name}_{verdict}" for name, verdict in one.verdict.items() if name != "last"]
+            verdicts += [f"{name}_{verdict}" for name, verdict in one.verdict.items()]
     for verdict in sorted(set(verdicts)):
-        figures.add(f"{verdict}_than_linear_count", verdicts.count(verdict))
+        figures.add(f"{verdict}_count", verdicts.count(verdict))
     for parameters in sets:
         for fit, worth in measured(parameters, forecasters, episodes, say).items():
             stem = f"{parameters.name}_slicer_move_15_{fit}_r2"

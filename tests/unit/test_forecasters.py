@@ -37,7 +37,7 @@ from ml.slicer.features import NAMES
 from rfq.domain.errors import BadInput
 
 META = torch.device("meta")
-SHORT = Plan(steps=120, batch=256, every=40, most=400)
+SHORT = Plan(steps=100, batch=128, rate=8e-3, every=50, most=400)
 
 
 class OneDevice(TorchDispatchMode):
@@ -52,11 +52,11 @@ class OneDevice(TorchDispatchMode):
 
 
 def planted(count: int = 1500, seed: int = 0, signal: float = 1.0) -> Samples:
-    """Windows of noise, the 15 s move led by the last second's imbalance times whether volume was high ten seconds
-    ago; the block pool fills where asks outweigh. Only the product leads: no straight line finds it."""
+    """Windows of noise; the 15 s move follows the imbalance of two seconds ago, which means over spans blur, and the
+    block pool fills buyers where asks outweigh."""
     g = torch.Generator().manual_seed(seed)
     x = torch.randn(count, len(CHANNELS), LOOKS, generator=g)
-    lead = x[:, CHANNELS.index("imbalance"), -1] * (x[:, CHANNELS.index("volume"), -4:].mean(1) > 0)
+    lead = x[:, CHANNELS.index("imbalance"), -3]
     y = torch.full((count, len(TARGETS)), torch.nan)
     y[:, TARGETS.index("move_15")] = signal * lead + 0.5 * torch.randn(count, generator=g)
     y[:, TARGETS.index("volume_15")] = 1 + torch.rand(count, generator=g)
@@ -64,7 +64,8 @@ def planted(count: int = 1500, seed: int = 0, signal: float = 1.0) -> Samples:
     y[:, TARGETS.index("block_buy")] = (torch.rand(count, generator=g) < chance).float()
     y[:, TARGETS.index("block_sell")] = (torch.rand(count, generator=g) < 1 - chance).float()
     block, zero = torch.arange(count) // 10, torch.zeros(count, dtype=torch.int64)
-    return Samples(x, torch.zeros(count, ABOUT), torch.zeros(count, ORDER), y, torch.arange(count).double(), block, zero)
+    about, order = torch.zeros(count, ABOUT), torch.zeros(count, ORDER)
+    return Samples(x, about, order, y, torch.arange(count).double(), block, zero)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,34 +88,33 @@ def test_buyers_and_sellers_changed_over_change_the_forecast_over(kind: str) -> 
 
 def test_forecasts_keep_to_one_device() -> None:
     forecasters = Forecasters({kind: Forecaster(kind).to(META) for kind in KINDS}, {})
-    with OneDevice():
-        market = BatchedMarket(load_set("large_tick"), range(3), device=META)
-    watch = Watch(market)
+    market = BatchedMarket(load_set("large_tick"), range(3), device=META)
     usual = Usual(*(torch.ones(3, dtype=torch.float64, device=META) for _ in Usual._fields))
     with OneDevice():
-        watch.advance(6)
+        watch = Watch(market)
+        watch.advance(4)
         said = forecasters.predicted(watch.seen, usual)
         moved = forecasters.moved_by(torch.ones(3, dtype=torch.float64, device=META), watch.seen, usual)
     assert said.shape == (3, len(SAID)) and said.dtype == torch.float32 and moved.shape == (3, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_planted_signal_is_found_that_no_straight_line_finds(kind: str) -> None:
-    train, validate, test = (planted(count, seed) for count, seed in ((3000, 1), (600, 2), (1500, 3)))
+def test_a_planted_signal_is_found_and_what_it_gains_on_means_over_spans(kind: str) -> None:
+    train, validate, test = (planted(count, seed) for count, seed in ((2000, 1), (400, 2), (1500, 3)))
     network, least = trained(kind, train, validate, 5, SHORT, lambda _: None)
     found = {one.target: one for one in judged(test, {
         "last": last_value(train, test), "linear": linear(train, validate, test), kind: said_of(network, test),
     })}  # fmt: skip
     assert set(found) == {"move_15", "volume_15", "block_buy", "block_sell"} and least < float("inf")
     move, fill = found["move_15"], found["block_buy"]
-    assert move.r2[kind] > move.r2["linear"] + 0.05 > 0.3 and move.r2["last"] == pytest.approx(0)
-    assert move.verdict[kind] == "better" and move.gain["last"][0] < 0
+    assert move.r2[kind] > move.r2["linear"] + 0.05 > 0.2 and move.r2["last"] == pytest.approx(0)
+    assert move.base == "linear" and move.verdict == {kind: "better"}
     assert fill.loss[kind] < fill.loss["last"] - 0.05 and fill.loss["linear"] < fill.loss["last"] - 0.05
 
 
 def test_where_there_is_no_signal_none_is_claimed() -> None:
-    train, validate, test = (planted(count, seed, 0.0) for count, seed in ((1500, 1), (600, 2), (1500, 3)))
-    network, _ = trained("cnn", train, validate, 5, SHORT, lambda _: None)
+    train, validate, test = (planted(count, seed, 0.0) for count, seed in ((1500, 1), (400, 2), (1500, 3)))
+    network, _ = trained("cnn", train, validate, 5, SHORT._replace(steps=50), lambda _: None)
     said = {"linear": linear(train, validate, test), "cnn": said_of(network, test)}
     move = next(one for one in judged(test, said) if one.target == "move_15")
     assert move.r2["cnn"] < 0.02 and move.r2["linear"] < 0.02 and move.verdict["cnn"] != "better"
