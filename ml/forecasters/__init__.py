@@ -1,0 +1,1 @@
+"""Forecasts of the next minute: price, spread, volume, dark liquidity, and what an order of ours would move."""
