@@ -19,8 +19,8 @@ from rfq.domain.errors import BadInput
 from rfq.domain.values import Instrument, Price
 
 MEAN_OVER_CALM = 1.35
-"""Mean spread of the large-tick set under all conditions over that in calm, measured. The scenario's spread is that of
-calm: one level of the book, which news make three."""
+"""Mean spread of the large-tick set under all conditions (1.43 levels) over that in a lasting calm (1.06), measured.
+The scenario's spread is that of calm: one level of the book, which news make three."""
 
 
 class Turn(NamedTuple):

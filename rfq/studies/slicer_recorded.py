@@ -20,6 +20,7 @@ from ml.slicer.recorded_orders import DARK
 from rfq.domain.errors import BadInput
 from rfq.studies.block_bootstrap import interval_by_blocks
 from rfq.studies.figures import Figures, progress
+from rfq.studies.slicer_evaluation import tail
 from rfq.studies.spread_over import Array
 
 GOOG = "GOOG"
@@ -31,7 +32,6 @@ FIRST_S, SWEEP_S = 600.0, 900.0
 """No start sooner after the open; so much is left after the last horizon for what is swept."""
 BLOCK_S = 1800.0
 """Starts closer than this, or than two horizons, are drawn together in the bootstrap."""
-TAIL = 0.05
 TEXT = {
     "market": "recorded days played back: the market does not react to our orders, so impact is understated",
     "dark_liquidity": "recorded hidden executions (GOOG) and off-exchange and midpoint prints (BAC, IBM) serve as one "
@@ -165,7 +165,7 @@ def _tell_each(figures: Figures, open_dark: Mapping[str, list[Worked]], no_dark:
     for name, days in open_dark.items():
         costs = np.concatenate([worked.costs.ravel() for worked in days])
         figures.add(f"{name}_shortfall_spreads", float(costs.mean()))
-        figures.add(f"{name}_cvar95_spreads", tail_mean(costs))
+        figures.add(f"{name}_cvar95_spreads", tail(costs))
         for place, what in enumerate(("passive", "crossed", "dark")):
             figures.add(f"{name}_{what}_share", float(np.mean([worked.lots[place] for worked in days])))
         without = np.concatenate([worked.costs.ravel() for worked in no_dark[name]])
@@ -189,9 +189,3 @@ def _tell_interval(figures: Figures, name: str, series: Sequence[Array], size: S
     block = max(1, round(max(BLOCK_S, 2 * horizon_s) / size.every_s))
     for what, value in zip(("", "_low", "_high"), interval_by_blocks(series, block), strict=True):
         figures.add(f"{name}{what}_spreads", value)
-
-
-def tail_mean(costs: Array) -> float:
-    """Mean of the dearest twentieth (CVaR95)."""
-    dearest = np.sort(costs)[-max(1, round(TAIL * len(costs))) :]
-    return float(dearest.mean())
