@@ -32,6 +32,7 @@ from ml.predictor import PanelPredictor
 from ml.residual_cost import SquareRootResidual
 from ml.selection import Exploration
 from ml.slicer.policy import LearnedSlices, by_rule_alone, on_one_core, tuned_rule
+from ml.slicer.residual import CriticResidual
 from ml.slicer.weights import SHIPPED, Slicer, load
 from ml.thompson import Thompson
 from rfq import keys
@@ -166,7 +167,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
                 controls=controls,
                 gateway=gateway,
                 predictor=predictor,
-                residual=SquareRootResidual(),
+                residual=SquareRootResidual() if slicer is None else CriticResidual(slicer),
                 router=router,
                 instruments=instruments,
                 seed=settings.simulation_seed,

@@ -2,11 +2,11 @@
 
 import argparse
 import asyncio
-import subprocess
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rfq import slicer_commands
 from rfq.domain.errors import BadInput
 
 if TYPE_CHECKING:
@@ -30,20 +30,7 @@ def _train(commands: Any) -> None:
     train_dealers.add_argument("--out", type=Path, help="folder for the models (default: those in the package)")
     train_dealers.add_argument("--stored", action="store_true", help="learn from this service's own recorded history")
     train_dealers.set_defaults(run=_train_dealers)
-    train_rules = models.add_parser("rules", help="tune the rules of execution that the slicer is judged against")
-    train_rules.add_argument("--out", type=Path, help="the file (default: that in the package)")
-    train_rules.add_argument("--jobs", type=int, default=2, help="processes side by side (default 2)")
-    train_rules.set_defaults(run=_train_rules)
-    train_slicer = models.add_parser("slicer", help="the policy that works the residual")
-    train_slicer.add_argument("--algorithm", choices=("ppo", "dqn"), default="ppo")
-    train_slicer.add_argument("--device", default="cpu", help="cpu, cuda... (default cpu)")
-    train_slicer.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="the median of them is kept")
-    train_slicer.add_argument("--sets", nargs="+", default=["large_tick", "small_tick"], help="markets to learn in")
-    train_slicer.add_argument("--updates", type=int, help="of the policy (default: the algorithm's)")
-    train_slicer.add_argument("--folder", type=Path, required=True, help="checkpoints and curves; resumed from there")
-    train_slicer.add_argument("--out", type=Path, help="weights to write (default: those in the package)")
-    train_slicer.add_argument("--jobs", type=int, default=2, help="seeds side by side (default 2)")
-    train_slicer.set_defaults(run=_train_slicer)
+    slicer_commands.add_training(models)
 
 
 def _calibrate(commands: Any) -> None:
@@ -88,15 +75,7 @@ def _evaluate(commands: Any) -> None:
     selection.add_argument("--full", action="store_true", help="all seeds and requests, for hours")
     selection.add_argument("--worlds", type=int, default=6, help="worlds to play (default 6)")
     selection.set_defaults(run=_evaluate_selection)
-
-    slicer = evaluations.add_parser("slicer", help="working the residual: the learned policy beside tuned rules")
-    slicer.add_argument("--json", action="store_true", help="one object: figures and goals")
-    slicer.add_argument("--quick", action="store_true", help="a rough answer in about two minutes")
-    slicer.add_argument("--weights", type=Path, metavar="FILE", help="the policy (default: the shipped one)")
-    slicer.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what is played; goes on from there")
-    slicer.add_argument("--report", type=Path, metavar="FILE.md", help="also write the tables, with the code's version")
-    slicer.add_argument("--jobs", type=int, default=2, help="processes side by side (default 2)")
-    slicer.set_defaults(run=_evaluate_slicer)
+    slicer_commands.add_evaluations(evaluations)
 
 
 def _bench(commands: Any) -> None:
@@ -117,11 +96,7 @@ def _bench(commands: Any) -> None:
     scoring.add_argument("--json", action="store_true", help="one object: figures and goals")
     scoring.add_argument("--quick", action="store_true", help="a rough answer in some seconds")
     scoring.set_defaults(run=_bench_scoring)
-
-    slicer = benches.add_parser("slicer", help="the slicer: deciding, and learning beside a loop of environments")
-    slicer.add_argument("--json", action="store_true", help="one object: figures and goals")
-    slicer.add_argument("--quick", action="store_true", help="a rough answer in about a minute")
-    slicer.set_defaults(run=_bench_slicer)
+    slicer_commands.add_bench(benches)
 
 
 def _bench_auction(options: argparse.Namespace) -> None:
@@ -139,12 +114,6 @@ def _bench_market(options: argparse.Namespace) -> None:
 
 def _bench_scoring(options: argparse.Namespace) -> None:
     from rfq.studies import scoring_bench as bench
-
-    bench.run(bench.QUICK if options.quick else bench.Plan()).print(as_json=options.json)
-
-
-def _bench_slicer(options: argparse.Namespace) -> None:
-    from rfq.studies import slicer_bench as bench
 
     bench.run(bench.QUICK if options.quick else bench.Plan()).print(as_json=options.json)
 
@@ -219,67 +188,6 @@ def _train_dealers(options: argparse.Namespace) -> None:
     requests = training.DEFAULT_REQUESTS if options.requests is None else options.requests
     say(f"training on {requests:,} auctions of the study world, seed {seed}")
     _show_models(training.train_from_study(options.out, seed, requests))
-
-
-def _train_rules(options: argparse.Namespace) -> None:
-    from lit_router.market import parameters
-    from rfq.studies import slicer_training, slicer_tuning
-
-    path = options.out or slicer_training.RULES
-    ground = slicer_tuning.Ground([parameters.load(name) for name in slicer_training.SETS])
-    slicer_tuning.write(slicer_tuning.all_tuned(ground, say, _jobs(options)), path)
-    say(f"saved {path}")
-
-
-def _train_slicer(options: argparse.Namespace) -> None:
-    from ml.slicer import weights
-    from rfq.studies import slicer_training as training
-
-    given = training.Run(
-        folder=options.folder,
-        sets=tuple(options.sets),
-        seeds=tuple(options.seeds),
-        algorithm=options.algorithm,
-        updates=options.updates,
-        device=options.device,
-        code=_code_version(),
-    )
-    found = training.all_seeds(given, say, _jobs(options))
-    seed, path, _ = training.median(found)
-    slicer = weights.load(path)
-    each = {str(number): judged._asdict() for number, _, judged in found}
-    out = options.out or weights.SHIPPED
-    weights.save(slicer._replace(card=slicer.card | {"validation_by_seed": each}), out)
-    say(f"saved {slicer.version} of seed {seed}, the median, as {out}")
-
-
-def _evaluate_slicer(options: argparse.Namespace) -> None:
-    from ml.slicer import weights
-    from rfq.studies import slicer_report as report
-    from rfq.studies.figures import progress
-
-    plan = (report.QUICK if options.quick else report.Plan())._replace(
-        jobs=_jobs(options), keep=options.keep, slicer=options.weights or weights.SHIPPED
-    )
-    found = report.run(plan, progress)
-    if options.report:
-        report.written([found], options.report, _code_version())
-    found.print(as_json=options.json)
-
-
-def _jobs(options: argparse.Namespace) -> int:
-    if options.jobs < 1:
-        raise BadInput("--jobs", options.jobs, "must be at least 1")
-    return options.jobs
-
-
-def _code_version() -> str:
-    """Of a checkout; what is installed without one does not know."""
-    try:
-        asked = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
 
 
 def _show_models(models: "DealerModels") -> None:

@@ -45,6 +45,12 @@ class Figures:
         assert isinstance(shown, float | int)
         self.goals.append(Goal(name, shown, f"{how} {bound:g}", met))
 
+    def include(self, other: "Figures", prefix: str) -> None:
+        """All figures and goals of another, each name after `prefix`. Raises BadInput for a name that is taken."""
+        for name, value in other.figures.items():
+            self.add(f"{prefix}_{name}", value)
+        self.goals += [goal.but(name=f"{prefix}_{goal.name}") for goal in other.goals]
+
     def json(self) -> str:
         return msgspec.json.encode({"figures": self.figures, "goals": self.goals}).decode()
 

@@ -9,7 +9,7 @@ import numpy as np
 from lit_router.market.batch.regimes import REGIMES
 from ml.slicer import weights
 from ml.slicer.ablation import TAKEN
-from rfq.studies import slicer_value
+from rfq.studies import slicer_recorded, slicer_scenario, slicer_value
 from rfq.studies.figures import Figures
 from rfq.studies.slicer_evaluation import (
     STRESSES,
@@ -21,7 +21,9 @@ from rfq.studies.slicer_evaluation import (
     rule_policies,
     tail,
 )
+from rfq.studies.slicer_policies import learned, ruled
 from rfq.studies.slicer_training import RULES, SETS
+from rfq.studies.slicer_tuning import read
 
 LEAST, SHARE = 0.05, 0.25
 """Goals: cheaper than the best rule by so many usual spreads, and by this share of what it costs."""
@@ -36,9 +38,17 @@ class Plan(NamedTuple):
     slicer: Path = weights.SHIPPED
     rules: Path = RULES
     keep: Path | None = None
+    data: Path | None = None
+    """Folder of recorded data; None: nothing is replayed."""
+    page: Path | None = None
+    """Where a picture of the named scenario goes."""
+    full: bool = False
+    """The named scenario over all its paths, and every recorded day."""
 
 
 QUICK = Plan(a_regime=64, stressed=32)
+ELSEWHERE = ("twap_market", "vwap_market", "twap_passive", "vwap_passive", "strong")
+"""Rules worked in the named scenario and on recorded days."""
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> Figures:
@@ -58,6 +68,15 @@ def run(plan: Plan, say: Callable[[str], None]) -> Figures:
     slicer_value.described(figures, slicer_value.foretold(slicer, SETS, 2 * plan.stressed))
     _risk(figures, plan, say)
     _elsewhere(figures, plan, best, say)
+    tuned = read(plan.rules)
+    policies = {name: ruled(tuned[name]) for name in ELSEWHERE} | {"slicer": learned(slicer)}
+    say("the named scenario")
+    paths = None if plan.a_regime > QUICK.a_regime else 16
+    figures.include(slicer_scenario.run(policies, ("slicer",), plan.page, full=plan.full, paths=paths), "qdi")
+    if plan.data is not None:
+        say("recorded days")
+        replayed = slicer_recorded.run(policies, ("slicer",), "strong", plan.data, full=plan.full)
+        figures.include(replayed, "recorded")
     return figures
 
 
