@@ -171,7 +171,7 @@ def by_rule_alone(
 
 
 def tuned_rule(path: Path = TUNED) -> Rule:
-    """The strong rule as tuned; untuned where the file of rules is missing. Raises BadInput for what is no such file."""
+    """The strong rule as tuned; untuned where there is no file of rules. Raises BadInput for what is no such file."""
     if not path.exists():
         return Rule()
     try:
