@@ -222,6 +222,12 @@ def as_table(reports: list[BlockReport]) -> str:
             f"{f'{auction.quoted}/{auction.asked}' if auction else '-':>8} "
             f"{_bps(auction.best_to_cover_bps if auction else None):>9}"
         )
+    worked = [part for report in reports for part in report.worked]
+    for schedule, weights in sorted({(part.schedule.value, part.weights) for part in worked}):
+        alike = [part for part in worked if (part.schedule.value, part.weights) == (schedule, weights)]
+        decisions, by_rule = sum(part.decisions for part in alike), sum(part.by_rule for part in alike)
+        how = f", weights {weights}: {decisions} decisions, {by_rule} of them by the rule" if decisions else ""
+        lines.append(f"{len(alike)} residuals worked by {schedule.replace('_', '-')}{how}")
     lines += [
         "",
         "cost: all-in, fees and unfilled lots included, in bps of arrival; positive is worse than arrival.",

@@ -5,9 +5,7 @@ anonymous flow and the same residuals. Costs are in usual spreads of the set, so
 """
 
 import hashlib
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +22,7 @@ from ml.slicer.ablation import TAKEN, likeliest, without
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.execution import Execution
 from ml.slicer.playing import by_policy, by_rule
+from rfq.studies.side_by_side import side_by_side
 from rfq.studies.slicer_training import RULES
 from rfq.studies.slicer_tuning import read
 
@@ -104,11 +103,9 @@ def costs(
                 parts.append(Part(parameters, law, first + start, regimes, stress, tuple(policies), file))
             first += count
     found: dict[int, Costs] = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        begun = {pool.submit(kept, part, keep): place for place, part in enumerate(parts)}
-        for done in as_completed(begun):
-            found[begun[done]] = done.result()
-            say(f"{len(found)} of {len(parts)} parts played")
+    for place, one in side_by_side(kept, [(part, keep) for part in parts], jobs):
+        found[place] = one
+        say(f"{len(found)} of {len(parts)} parts played")
     each = [found[place] for place in range(len(parts))]
     return Costs(
         np.concatenate([one.regime for one in each]),

@@ -5,9 +5,7 @@ from its checkpoints and comes out as if it had not been stopped.
 """
 
 import hashlib
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +26,7 @@ from ml.slicer.playing import by_policy, by_rule, played
 from ml.slicer.rules import Rule
 from ml.slicer.weights import Envelope, Slicer, save
 from rfq.domain.errors import BadInput
+from rfq.studies.side_by_side import side_by_side
 from rfq.studies.slicer_tuning import read
 
 RULES = Path(str(files("ml.slicer"))) / "shipped" / "rules.json"
@@ -116,15 +115,13 @@ def one_seed(run: Run, seed: int, say: Callable[[str], None] = print) -> tuple[P
 def all_seeds(run: Run, say: Callable[[str], None], jobs: int = 1) -> list[tuple[int, Path, Judged]]:
     """Every seed, `jobs` processes side by side; from the best on the validation episodes to the worst."""
     found = []
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        begun = {pool.submit(one_seed, run, seed): seed for seed in run.seeds}
-        for done in as_completed(begun):
-            path, judged = done.result()
-            found.append((begun[done], path, judged))
-            say(
-                f"seed {begun[done]}: {judged.shortfall:+.4f} spreads on validation, the rule {judged.rule:+.4f}, "
-                f"difference {judged.difference:+.4f} ({judged.half_width:.4f} either way)"
-            )
+    for place, (path, judged) in side_by_side(one_seed, [(run, seed) for seed in run.seeds], jobs):
+        seed = run.seeds[place]
+        found.append((seed, path, judged))
+        say(
+            f"seed {seed}: {judged.shortfall:+.4f} spreads on validation, the rule {judged.rule:+.4f}, "
+            f"difference {judged.difference:+.4f} ({judged.half_width:.4f} either way)"
+        )
     return sorted(found, key=lambda one: one[2].shortfall)
 
 

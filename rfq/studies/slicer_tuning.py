@@ -1,9 +1,7 @@
 """Tunes every rule of execution on the same episodes: what a learned slicer is judged against, and falls back on."""
 
 import json
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.rules import ALMGREN_CHRISS, POV, SUBMIT_AND_LEAVE, TWAP, VWAP, Rule
 from ml.slicer.tuning import DARK, PLAIN, STEEP, STRONG, Bench, Tuned, tuned
 from rfq.domain.errors import BadInput
+from rfq.studies.side_by_side import side_by_side
 
 MARKET = {"twap_market": TWAP, "vwap_market": VWAP, "pov_market": POV, "almgren_chriss_market": ALMGREN_CHRISS}
 """Schedules by market orders: there is nothing to tune but Almgren and Chriss's steepness."""
@@ -51,10 +50,9 @@ def all_tuned(ground: Ground, say: Callable[[str], None], jobs: int = 1) -> dict
     # The long ones first.
     names = sorted(STARTS, key=lambda name: -len(STARTS[name][1]))
     found: dict[str, Tuned] = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for name, one in zip(names, pool.map(one_tuned, [ground] * len(names), names), strict=True):
-            say(f"{name}: {one.shortfall_spreads:+.4f} spreads after {one.trials} trials")
-            found[name] = one
+    for place, one in side_by_side(one_tuned, [(ground, name) for name in names], jobs):
+        say(f"{names[place]}: {one.shortfall_spreads:+.4f} spreads after {one.trials} trials")
+        found[names[place]] = one
     descents = [found[name] for name in names if name.startswith("strong")]
     best = min(descents, key=lambda one: one.shortfall_spreads)
     trials, worked = sum(one.trials for one in descents), sum(one.episodes for one in descents)
