@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--horizon", type=float, default=1800.0, help="market seconds for the residual (default 1800)")
     replay.add_argument("--participation", type=float, default=0.1, help="of the recorded volume, at most")
     schedules = ("twap", "vwap", "pov", "almgren_chriss", "learned")
-    replay.add_argument("--schedule", choices=schedules, default="almgren_chriss")
+    replay.add_argument("--schedule", choices=schedules, default="learned")
     replay.add_argument("--dealers", type=int, default=8, help="dealers to ask, at most")
     replay.add_argument("--speed", type=float, default=60.0, help="market seconds a second")
     replay.add_argument("--latency", type=float, default=0.01, help="market seconds until our orders arrive")

@@ -31,7 +31,7 @@ class ResidualBody(Body, frozen=True):
     horizon_s: float
     max_participation: float = 0.1
     urgency: Urgency = Urgency.MEDIUM
-    schedule: Schedule = Schedule.ALMGREN_CHRISS
+    schedule: Schedule = Schedule.LEARNED
     venues: tuple[str, ...] = ()
 
 

@@ -95,7 +95,7 @@ class ResidualTerms(Frozen, frozen=True):
     horizon_s: float
     max_participation: float = 0.1
     urgency: Urgency = Urgency.MEDIUM
-    schedule: Schedule = Schedule.ALMGREN_CHRISS
+    schedule: Schedule = Schedule.LEARNED
     venues: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from house import MID, House, takes, terms
 
 from dealers.scripted_trader import ScriptedTrader
 from rfq.domain import events as ev
-from rfq.domain.rfq import ResidualTerms, RfqStatus
+from rfq.domain.rfq import ResidualTerms, RfqStatus, Schedule
 from rfq.domain.values import RfqId
 
 
@@ -21,7 +21,7 @@ async def settled_as_refused(house: House, alpha: ScriptedTrader, residual: Resi
 @pytest.mark.parametrize("over", [False, True])
 async def test_it_is_a_break_while_the_request_lives_and_after(house: House, over: bool) -> None:
     alpha = house.offers("alpha", MID + 11)
-    residual = None if over else ResidualTerms(horizon_s=3600.0)
+    residual = None if over else ResidualTerms(horizon_s=3600.0, schedule=Schedule.ALMGREN_CHRISS)
     rfq_id = await settled_as_refused(house, alpha, residual)
     if over:
         assert (await house.until(rfq_id)).status is RfqStatus.EXPIRED

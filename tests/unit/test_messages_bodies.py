@@ -35,7 +35,7 @@ RESIDUAL = {
     "horizon_s": 3600.0,
     "max_participation": 0.1,
     "urgency": "medium",
-    "schedule": "almgren_chriss",
+    "schedule": "learned",
     "venues": [],
 }
 REFUSED: list[tuple[Any, str, Any, str]] = [
