@@ -89,8 +89,9 @@ def tuned(
     for number in range(rounds):
         before = least
         for name, values in tried.items():
+            known = getattr(best, name)
             for value in values:
-                if value == getattr(best, name):
+                if value == known:
                     continue
                 other = best._replace(**{name: value})
                 cost, trials = float(bench.shortfalls(other).mean()), trials + 1
