@@ -15,9 +15,9 @@ from ml.slicer import checkpoint, dqn, execution, ppo
 from ml.slicer.actions import HEADS
 from ml.slicer.curves import Curves
 from ml.slicer.episodes import EpisodeLaw
-from ml.slicer.execution import Execution
+from ml.slicer.execution import CROSSING, Execution
 from ml.slicer.features import NAMES, features
-from ml.slicer.ground import TAIL, Ground, alone, executions, feared
+from ml.slicer.ground import TAIL, Ground, alone, executions, feared, loudness, untouched
 from ml.slicer.network import Actor, Advantages, Critic, best, drawn_from, tail_level
 from ml.slicer.playing import Act, Played, by_policy, by_rule, played
 from ml.slicer.replay import Replay, Transitions
@@ -257,6 +257,43 @@ def an_episode(actor: Advantages, plan: dqn.Plan) -> tuple[Transitions, torch.Te
     with torch.no_grad():
         found, later = dqn.transitions(actor, Played(x, may, action, reward), value, -reward, plan)
     return found, later, reward, value
+
+
+def test_who_does_nothing_shows_how_the_market_moves_by_itself() -> None:
+    mid = torch.tensor([[0.0, 9.0, 1.0, 5.0], [3.0, 9.0, 2.0, 5.0], [4.0, 8.0, 0.0, 7.0]])
+    assert untouched(mid, 2).tolist() == [[0.0, 0.0], [-1.0, 2.0], [0.0, 0.0]]
+    assert untouched(mid, 4).tolist() == [[0.0], [2.0], [0.0]]
+
+
+def test_one_member_of_each_group_does_nothing_and_is_not_learned_from(ground: Ground) -> None:
+    plan = PPO._replace(group=3)
+    learner = ppo.begun(plan, 1)
+    (begun,) = executions(ground._replace(laws=[(1.0, QUICK._replace(risk=(0.0, 0.0)))]), plan.groups, plan.group, 1, 0)
+    rollout, shortfall = ppo.collected(learner, [begun], ground.rule, plan)
+    members = begun.by_slot.unflatten(0, (-1, plan.group))
+    idle = members[:, -1]
+    assert not idle[:, :CROSSING].any(), "only what is swept at the end"
+    assert members[:, :-1, :CROSSING].any()
+    assert len(rollout.x) == QUICK.decisions * plan.groups * (plan.group - 1)
+    cost = rollout.to_come.unflatten(0, (QUICK.decisions, -1))[0]
+    assert torch.allclose(cost.mean(), shortfall)
+
+
+def test_luck_that_is_taken_off_costs_no_accuracy_and_much_variance() -> None:
+    law, group = LAW._replace(pace=(1.0, 1.0), ahead=0.0), 2
+    seeds = [k // group for k in range(group * 128)]
+    run = Execution(SET, seeds, law)
+    active = torch.arange(len(seeds)) % group == 0
+    nothing = torch.tensor([1, 1, 1])
+    act: Act = lambda x, may: torch.where(active[:, None], 0, nothing)  # noqa: E731
+    found = played(act, Rule(grace=0.3, lead=0.3), run)
+    reward, luck = found.reward[:, ::group].sum(0), (found.held[:, ::group] * untouched(found.mid, group)).sum(0)
+    assert (reward + luck).var() < 0.6 * reward.var()
+    assert luck.mean().abs() < 3 * luck.std() / len(luck) ** 0.5
+
+
+def test_the_louder_the_fear_the_more_is_undone() -> None:
+    assert loudness(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([1.0, 1 / (1 - TAIL)])
 
 
 def test_transitions_lead_some_decisions_on_and_end_where_the_episode_does() -> None:
