@@ -168,6 +168,7 @@ def learned(learner: Learner, plan: Plan) -> torch.Tensor:
             torch.nn.utils.clip_grad_norm_(network.parameters(), plan.gradient)
         optimiser.step()
         with torch.no_grad():
-            torch._foreach_lerp_(slow, fast, plan.follow)
+            for behind, ahead in zip(slow, fast, strict=True):
+                behind.lerp_(ahead, plan.follow)
         told.append(torch.stack([missed, spread, relative]).detach())
     return torch.stack(told).mean(0)

@@ -69,6 +69,8 @@ class Critic(nn.Module):
     """What is expected from here on: the value (of the reward, risk counted), and quantiles of the plain cost; and the
     market's own next move (`drift`), which training needs."""
 
+    levels: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.value = layers(1, 1.0)
