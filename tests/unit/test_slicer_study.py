@@ -104,7 +104,7 @@ def synthetic(gain: float) -> Costs:
     return Costs(regime, market, by_policy, dict.fromkeys(by_policy, 0))
 
 
-@pytest.mark.parametrize(("gain", "met"), [(0.1, True), (0.0, False)])
+@pytest.mark.parametrize(("gain", "met"), [(0.1, True), (-0.05, False)])
 def test_goals_are_met_by_a_gain_and_not_without_one(gain: float, met: bool) -> None:
     figures = Figures("test")
     report.beside(figures, synthetic(gain), "strong")
