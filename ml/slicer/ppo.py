@@ -110,8 +110,11 @@ def collected(
     parts, costs = [], []
     for execution in begun:
         side, risk = execution.residual.side.float(), execution.residual.risk.float()
-        active = torch.arange(len(side), device=side.device) % plan.group != plan.group - 1
-        each = torch.arange(len(side), device=side.device).unflatten(0, (-1, plan.group))[:, :-1].flatten()
+        # Alone there is nobody to do nothing, and no luck is taken off.
+        learning = max(1, plan.group - 1)
+        place = torch.arange(len(side), device=side.device)
+        active = place % plan.group < learning
+        each = place.unflatten(0, (-1, plan.group))[:, :learning].flatten()
 
         def act(x: torch.Tensor, may: torch.Tensor, active: torch.Tensor = active) -> torch.Tensor:
             return torch.where(active[:, None], drawn_from(actor(x, may), generator), NOTHING)
@@ -119,13 +122,14 @@ def collected(
         with torch.no_grad():
             all_of_them = played(act, rule, execution)
             run = Played(*(part[:, each] for part in all_of_them))
-            move = untouched(all_of_them.mid, plan.group).repeat_interleave(plan.group - 1, 1)
+            move = untouched(all_of_them.mid, plan.group).repeat_interleave(learning, 1)
             value, quantiles = (part.unflatten(0, run.reward.shape) for part in critic(run.x.flatten(0, 1)))
             foreseen = critic.foreseen(run.x.flatten(0, 1)).view_as(move) * side[each]
             cost = -run.reward.sum(0)
             reward = feared(run.reward, cost, risk[each], tail_level(quantiles[0], TAIL))
-            advantage = advantages(reward + run.held * (move - foreseen), value, plan.trace)
-            mine = alone(advantage, plan.group - 1) / loudness(risk[each])
+            luck = run.held * (move - foreseen) * (plan.group > 1)
+            advantage = advantages(reward + luck, value, plan.trace)
+            mine = alone(advantage, learning) / loudness(risk[each])
             to_come = -run.reward.flip(0).cumsum(0).flip(0)
             x, may, action = (part.flatten(0, 1) for part in (run.x, run.allowed, run.action))
             rest = (chosen(actor(x, may), action), mine, advantage + value, to_come, move * side[each])

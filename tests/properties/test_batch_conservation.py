@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lit_router.market.batch.market import BatchedMarket
 from lit_router.market.batch.orders import NO_LIMIT, UNKNOWN_AHEAD, prices, shown
 
-MARKETS, SLOTS, LEVELS = 3, 4, REAL.levels
+MARKETS, SLOTS, LEVELS = 3, 6, REAL.levels
 
 
 class Act(NamedTuple):

@@ -12,7 +12,7 @@ from lit_router.market.batch.state import State
 from lit_router.market.batch.step import step
 from lit_router.market.parameters import BookParameters, load
 
-MARKETS, SLOTS = 32, 4
+MARKETS, SLOTS = 32, 6
 
 
 def disturb(m: BatchedMarket, g: np.random.Generator) -> None:

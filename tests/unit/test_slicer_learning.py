@@ -255,7 +255,7 @@ def an_episode(actor: Advantages, plan: dqn.Plan) -> tuple[Transitions, torch.Te
     action = torch.randint(6, (5, 4, 3), generator=g)
     reward, value = torch.randn(5, 4, generator=g), torch.randn(5, 4, generator=g)
     with torch.no_grad():
-        found, later = dqn.transitions(actor, Played(x, may, action, reward), value, -reward, plan)
+        found, later = dqn.transitions(actor, Played(x, may, action, reward, reward, reward), value, -reward, plan)
     return found, later, reward, value
 
 
@@ -268,14 +268,14 @@ def test_who_does_nothing_shows_how_the_market_moves_by_itself() -> None:
 def test_one_member_of_each_group_does_nothing_and_is_not_learned_from(ground: Ground) -> None:
     plan = PPO._replace(group=3)
     learner = ppo.begun(plan, 1)
-    (begun,) = executions(ground._replace(laws=[(1.0, QUICK._replace(risk=(0.0, 0.0)))]), plan.groups, plan.group, 1, 0)
+    (begun,) = executions(ground._replace(laws=[(1.0, LAW)]), plan.groups, plan.group, 1, 0)
     rollout, shortfall = ppo.collected(learner, [begun], ground.rule, plan)
     members = begun.by_slot.unflatten(0, (-1, plan.group))
     idle = members[:, -1]
     assert not idle[:, :CROSSING].any(), "only what is swept at the end"
     assert members[:, :-1, :CROSSING].any()
-    assert len(rollout.x) == QUICK.decisions * plan.groups * (plan.group - 1)
-    cost = rollout.to_come.unflatten(0, (QUICK.decisions, -1))[0]
+    assert len(rollout.x) == LAW.decisions * plan.groups * (plan.group - 1)
+    cost = rollout.to_come.unflatten(0, (LAW.decisions, -1))[0]
     assert torch.allclose(cost.mean(), shortfall)
 
 
@@ -430,7 +430,7 @@ def test_a_few_updates_lower_the_shortfall(algorithm: tuple[str, Any, Any]) -> N
 
 
 def test_curves_are_read_back(tmp_path: Path) -> None:
-    told = [ppo.Progress(1, 0.5, 2.0, 0.25, 4.0, 0.125), ppo.Progress(2, 0.25, 1.0, 0.125, 3.0, 0.5)]
+    told = [ppo.Progress(1, 0.5, 2.0, 0.25, 0.5, 4.0, 0.125), ppo.Progress(2, 0.25, 1.0, 0.125, 0.5, 3.0, 0.5)]
     with Curves(tmp_path / "deep") as curves:
         for progress in told:
             curves(progress)
