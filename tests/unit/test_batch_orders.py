@@ -70,7 +70,7 @@ def test_a_market_order_larger_than_the_book_gets_what_is_displayed(definition: 
     enter(m, 0, 1, 10_000, definition=definition)
     enter(m, 1, 1, 10, definition=definition)
     assert m.state.filled[0, :2].tolist() == [LEVELS * DEEP, 0]
-    assert m.state.leaves[0].tolist() == [0, 0, 0, 0]
+    assert m.state.leaves[0].tolist() == [0] * 6
 
 
 @both
@@ -177,7 +177,7 @@ def test_price_comes_before_time(definition: Definition) -> None:
         enter(m, slot, 1, 30, price, rests=1, owner=slot, definition=definition)
     enter(m, 3, -1, 30 + 100 + 30 + 10, BID, owner=9, definition=definition)
     s = m.state
-    assert s.filled[0].tolist() == [30, 10, 30, 170], "the better price, the queue, the earlier order, the later"
+    assert s.filled[0].tolist() == [30, 10, 30, 170, 0, 0], "the better price, the queue, the earlier order, the later"
     assert s.paid[0].tolist()[3] == 2 * (30 * (BID + 1) + 140 * BID)
     assert s.side[0, :3].tolist() == [0, 1, 0], "an order with nothing left frees its slot"
     assert int(s.volume[0]) == 170 and int(s.net[0]) == -100, "between participants nothing is pressed"
