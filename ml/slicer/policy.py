@@ -5,7 +5,6 @@ traced once (torch.jit) and played as one program: dispatching their four hundre
 longer than the operations do. A test holds the traced decision to the plain one, bit by bit.
 """
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -23,7 +22,7 @@ from ml.slicer.features import NAMES, features
 from ml.slicer.guard import Guard
 from ml.slicer.network import LEVELS, Actor, Critic, best
 from ml.slicer.observed import PARTS, Observed, Possible, as_row, situations
-from ml.slicer.rules import Rule, intend
+from ml.slicer.rules import Rule, intend, read
 from ml.slicer.situation import POOLS, Intent, remembered
 from ml.slicer.weights import SHIPPED, Envelope, Slicer
 from rfq.domain.errors import BadInput
@@ -175,9 +174,9 @@ def tuned_rule(path: Path = TUNED) -> Rule:
     if not path.exists():
         return Rule()
     try:
-        return Rule(**json.loads(path.read_text())["strong"]["rule"])
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise BadInput("rules", str(path), f"must be a file of tuned rules: {reason}") from None
+        return read(path)["strong"]
+    except KeyError:
+        raise BadInput("rules", str(path), "must be a file of tuned rules: there is none called strong") from None
 
 
 def on_one_core() -> None:

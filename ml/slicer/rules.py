@@ -7,12 +7,15 @@ queue imbalance says that the price is about to move away, waits where it comes,
 after an adverse move, and does not cross a wide spread before it must.
 """
 
+import json
 from enum import IntEnum
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from ml.slicer.situation import Intent, Moment, Residual, View, lean
+from rfq.domain.errors import BadInput
 
 
 class Follows(IntEnum):
@@ -106,3 +109,11 @@ def share_done(rule: Rule, residual: Residual, seen: View, moment: Moment) -> to
     if rule.steepness <= 1e-6:
         return passed
     return 1 - torch.sinh(rule.steepness * (1 - passed)) / torch.sinh(torch.full_like(passed, rule.steepness))
+
+
+def read(path: Path) -> dict[str, Rule]:
+    """Rules by name, as tuning wrote them. Raises BadInput for a file that is not one."""
+    try:
+        return {name: Rule(**one["rule"]) for name, one in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise BadInput("rules", str(path), f"must be a file of tuned rules: {reason}") from None

@@ -22,9 +22,9 @@ from ml.slicer.ablation import TAKEN, likeliest, without
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.execution import Execution
 from ml.slicer.playing import by_policy, by_rule
+from ml.slicer.rules import read
 from rfq.studies.side_by_side import side_by_side
 from rfq.studies.slicer_training import RULES
-from rfq.studies.slicer_tuning import read
 
 SEED = 5 * 10**8
 """Evaluation's seeds begin here."""

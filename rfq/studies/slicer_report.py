@@ -9,6 +9,7 @@ import numpy as np
 from lit_router.market.batch.regimes import REGIMES
 from ml.slicer import weights
 from ml.slicer.ablation import TAKEN
+from ml.slicer.rules import read
 from rfq.studies import slicer_recorded, slicer_scenario, slicer_value
 from rfq.studies.figures import Figures
 from rfq.studies.slicer_evaluation import (
@@ -23,7 +24,6 @@ from rfq.studies.slicer_evaluation import (
 )
 from rfq.studies.slicer_policies import learned, ruled
 from rfq.studies.slicer_training import RULES, SETS
-from rfq.studies.slicer_tuning import read
 
 LEAST, SHARE = 0.05, 0.25
 """Goals: cheaper than the best rule by so many usual spreads, and by this share of what it costs."""

@@ -23,11 +23,10 @@ from ml.slicer.execution import Execution
 from ml.slicer.ground import Ground
 from ml.slicer.network import best
 from ml.slicer.playing import by_policy, by_rule, played
-from ml.slicer.rules import Rule
+from ml.slicer.rules import Rule, read
 from ml.slicer.weights import Envelope, Slicer, save
 from rfq.domain.errors import BadInput
 from rfq.studies.side_by_side import side_by_side
-from rfq.studies.slicer_tuning import read
 
 RULES = Path(str(files("ml.slicer"))) / "shipped" / "rules.json"
 LEARNING: Mapping[str, Any] = {"ppo": ppo, "dqn": dqn}

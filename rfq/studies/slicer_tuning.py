@@ -67,12 +67,6 @@ def one_tuned(ground: Ground, name: str, say: Callable[[str], None] = lambda lin
     return tuned(Bench(ground.sets, ground.laws, episodes), start, tried, rounds, say)
 
 
-def again(ground: Ground, rule: Rule, say: Callable[[str], None] = lambda line: None) -> Tuned:
-    """The strong rule tuned further, once an agent has learned beside it: what a gain over it has to be measured by."""
-    torch.set_num_threads(1)
-    return tuned(Bench(ground.sets, ground.laws, ground.episodes), rule, STRONG, ground.rounds, say)
-
-
 def write(found: Mapping[str, Tuned], path: Path) -> None:
     """Raises BadInput for a place that is not writable."""
     written = {name: one._asdict() | {"rule": one.rule._asdict()} for name, one in found.items()}
@@ -81,11 +75,3 @@ def write(found: Mapping[str, Tuned], path: Path) -> None:
         path.write_text(json.dumps(written, indent=1) + "\n")
     except OSError as reason:
         raise BadInput("out", str(path), f"must be writable: {reason}") from None
-
-
-def read(path: Path) -> dict[str, Rule]:
-    """The rules of such a file. Raises BadInput for a file that is not one."""
-    try:
-        return {name: Rule(**one["rule"]) for name, one in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise BadInput("rules", str(path), f"must be a file of tuned rules: {reason}") from None

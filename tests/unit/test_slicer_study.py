@@ -12,7 +12,7 @@ from lit_router.market.parameters import load
 from ml.slicer import weights
 from ml.slicer.ablation import TAKEN
 from ml.slicer.episodes import EpisodeLaw
-from ml.slicer.rules import SUBMIT_AND_LEAVE, TWAP, Rule
+from ml.slicer.rules import SUBMIT_AND_LEAVE, TWAP, Rule, read
 from ml.slicer.tuning import Bench, tuned
 from rfq.domain.errors import BadInput
 from rfq.studies import slicer_evaluation as evaluation
@@ -60,10 +60,10 @@ def test_a_descent_takes_what_is_better_and_tells_what_it_tried() -> None:
 
 
 def test_rules_are_written_and_read_and_other_files_refused(rules: Path, tmp_path: Path) -> None:
-    assert tuning.read(rules) == RULES
+    assert read(rules) == RULES
     rules.write_text('{"strong": {"rule": {"nonsense": 1}}}')
     with pytest.raises(BadInput, match="must be a file of tuned rules"):
-        tuning.read(rules)
+        read(rules)
     with pytest.raises(BadInput, match="must be writable"):
         tuning.write({}, Path("/proc/none/rules.json"))
 
@@ -116,7 +116,7 @@ def test_goals_are_met_by_a_gain_and_not_without_one(gain: float, met: bool) -> 
     assert figures.figures["no_dark_less_slicer_spreads"] == pytest.approx(0.02)
 
 
-def test_seeds_are_trained_resumed_and_the_median_is_kept(rules: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_refused_and_the_median_is_kept(rules: Path, tmp_path: Path) -> None:
     run = training.Run(tmp_path / "run", sets=("large_tick",), seeds=(1, 2, 3), updates=1, rules=rules, code="abc")
     run_plan = run.plan
     assert run_plan.updates == 1
