@@ -22,7 +22,9 @@ def add_training(models: Any) -> None:
     train_slicer.add_argument("--device", default="cpu", help="cpu, cuda... (default cpu)")
     train_slicer.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="the median of them is kept")
     train_slicer.add_argument("--sets", nargs="+", default=["large_tick", "small_tick"], help="markets to learn in")
-    train_slicer.add_argument("--updates", type=int, help="of the policy (default: the algorithm's)")
+    train_slicer.add_argument(
+        "--plan", nargs="+", default=[], metavar="NAME=VALUE", help="changes to the algorithm's plan, as updates=40"
+    )
     train_slicer.add_argument("--folder", type=Path, required=True, help="checkpoints and curves; resumed from there")
     train_slicer.add_argument("--out", type=Path, help="weights to write (default: those in the package)")
     train_slicer.add_argument("--jobs", type=int, default=2, help="seeds side by side (default 2)")
@@ -87,7 +89,7 @@ def _train_slicer(options: argparse.Namespace) -> None:
         sets=tuple(options.sets),
         seeds=tuple(options.seeds),
         algorithm=options.algorithm,
-        updates=options.updates,
+        changes=tuple(options.plan),
         device=options.device,
         code=_code_version(),
     )

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import torch
 
 from ml.slicer.actions import NOTHING
-from ml.slicer.network import Actor, best
+from ml.slicer.guard import Guard
+from ml.slicer.network import best
 from ml.slicer.playing import Act
+from ml.slicer.weights import Slicer
 
 RULE = 0
 """Its place in every head."""
@@ -20,17 +22,24 @@ TAKEN: Mapping[str, tuple[int, int]] = {
 """Head, and what it always says."""
 
 
-def likeliest(actor: Actor) -> Act:
-    """The policy as it is used."""
-    return lambda x, may: best(actor(x, may))
+UNGUARDED = "unguarded"
+"""Decides everywhere, also far from what it was trained on."""
 
 
-def without(actor: Actor, what: str) -> Act:
-    """The same with one of TAKEN."""
-    head, always = TAKEN[what]
+def likeliest(slicer: Slicer) -> Act:
+    """The policy as it is used: what its guard does not trust it with is the rule's."""
+    guard = Guard(slicer.envelope)
+    return lambda x, may: best(slicer.actor(x, may)) * guard.trusts(guard.beyond(x))[:, None]
+
+
+def without(slicer: Slicer, what: str) -> Act:
+    """The same without its guard (UNGUARDED), or with one of TAKEN."""
+    if what == UNGUARDED:
+        return lambda x, may: best(slicer.actor(x, may))
+    (head, always), used = TAKEN[what], likeliest(slicer)
 
     def act(x: torch.Tensor, may: torch.Tensor) -> torch.Tensor:
-        action = best(actor(x, may))
+        action = used(x, may)
         action[:, head] = always
         return action
 

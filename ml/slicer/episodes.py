@@ -78,7 +78,8 @@ def drawn(
     """One episode a seed: equal seeds give equal episodes. `regimes` fixes the regime of each. Raises BadInput for a
     law that cannot be."""
     _check(law)
-    u = np.array([np.random.default_rng([int(seed), 0x5E]).random(8 + POOLS) for seed in seeds])
+    each, of = np.unique(np.asarray(seeds), return_inverse=True)
+    u = np.array([np.random.default_rng([int(seed), 0x5E]).random(8 + POOLS) for seed in each])[of]
     shares = np.cumsum([1 / len(REGIMES) if law.evenly else regime.share for regime in REGIMES])
     regime = np.minimum(np.searchsorted(shares, u[:, 2], side="right"), len(REGIMES) - 1)
     room_s = max(0.0, DAY_S - law.horizon_s - law.warm_up_s)
@@ -97,12 +98,15 @@ def drawn(
 
 def characters(parameters: BookParameters, episodes: Episodes, impact: float = 1.0) -> list[Character]:
     """Of each episode's market. `impact` multiplies what participants do to the price."""
-    found = []
-    for pace, opened_s in zip(episodes.pace.tolist(), episodes.opened_s.tolist(), strict=True):
+    def character(pace: float, opened_s: float) -> Character:
         sigma = impact * parameters.day_sigma_grids * pace**0.5 if impact != 1 else 0.0
         lots = parameters.mean_lots
-        found.append(Character(FIRST_BID, mean_lots=lots, pace=pace, opened_s=opened_s, sigma_cells=sigma))
-    return found
+        return Character(FIRST_BID, mean_lots=lots, pace=pace, opened_s=opened_s, sigma_cells=sigma)
+
+    each = list(zip(episodes.pace.tolist(), episodes.opened_s.tolist(), strict=True))
+    # Members of a group are alike.
+    different = {one: character(*one) for one in set(each)}
+    return [different[one] for one in each]
 
 
 def day_share(parameters: BookParameters, from_s: np.ndarray, until_s: np.ndarray) -> np.ndarray:
@@ -119,10 +123,11 @@ def share_of_day(volume_curve: Sequence[float], from_s: np.ndarray, until_s: np.
 
 
 @lru_cache(maxsize=16)
-def usual_spread(parameters: BookParameters) -> float:
+def usual_spread(parameters: BookParameters, device: str | torch.device = "cpu") -> float:
     """Mean spread of the set in price units, from markets of its own; what anybody knows of an instrument."""
     seeds = range(REFERENCE_SEED, REFERENCE_SEED + REFERENCES)
-    market = BatchedMarket(parameters, seeds, characters=Character(FIRST_BID, mean_lots=parameters.mean_lots))
+    character = Character(FIRST_BID, mean_lots=parameters.mean_lots)
+    market = BatchedMarket(parameters, seeds, characters=character, device=device)
     found = []
     for _ in range(5):
         market.advance(round(120.0 / STEP_S))

@@ -89,7 +89,8 @@ class Execution:
         self._curve = come / come[-1]
         volume = s.day_lots * come[-1]
         lots = (episodes.participation * volume).clamp(min=1).round()
-        spread = usual_spread(parameters)
+        # What has no values (the meta device) cannot be measured.
+        spread = usual_spread(parameters, device if device.type == "cuda" else torch.device("cpu"))
         grid = s.grid.double()
         full = torch.ones_like(lots)
         self.lots, self.side = lots.long(), episodes.side.long()
@@ -245,11 +246,8 @@ class Execution:
             self.market.cancel(slot, self.side != 0)
         for seconds in SWEEPS_S:
             left = self.left
-            # Elsewhere than on a processor nothing is read back: all sweeps are played.
-            if self.market.device.type == "cpu" and not bool((left > 0).any()):
-                break
             self._enter(CROSSING, self.side * (left > 0), left)
-            self.market.advance(round(seconds / STEP_S))
+            self.market.advance(round(seconds / STEP_S), left > 0)
             self._book()
 
     # --- accounts --------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ NAMES = (
     "log_participation",
     "log_volume_a_decision",
     "log_left_a_decision",
+    "log_decision_s",
     "pressure",
     "pressure_change",
     "pressure_mean",
@@ -44,6 +45,7 @@ NAMES = (
     "rule_cross",
     "rule_rest",
 )
+USUAL_DECISION_S = 15.0
 MOST = 5.0
 """Features are held to so much either way."""
 
@@ -72,6 +74,7 @@ def features(residual: Residual, seen: View, recent: Recent, moment: Moment, rul
         torch.log(lots / (r.volume_s * r.horizon_s)) / 2 + 1,
         torch.log(usual / r.event_lots) / 3,
         torch.log((seen.left / to_go.clamp(min=1.0) / usual).clamp(min=1e-4)) / 2 + 1,
+        torch.log((r.horizon_s * moment.step).clamp(min=1e-3) / USUAL_DECISION_S),
         leans[:, -1],
         leans[:, -1] - leans[:, -2],
         leans.mean(1),

@@ -31,9 +31,9 @@ from rfq.domain.slicing import SliceDecision
 from rfq.domain.values import Instrument, ParentId, Price, Quantity, Symbol
 
 DECISIONS = 40
-"""In a horizon, as in training."""
-PACE_S = (5.0, 45.0)
-"""Shortest and longest time between two decisions."""
+"""In a horizon."""
+PACE_S = (5.0, 30.0)
+"""Shortest and longest time between two decisions, as in training."""
 TOLD = (0.05, 0.5, 0.95)
 """Quantiles of the cost to come that are recorded."""
 ALWAYS = ("rule", "nothing")

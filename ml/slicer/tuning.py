@@ -27,12 +27,12 @@ STRONG: Mapping[str, Sequence[float]] = {
     "stream": (0.0, 0.2, 0.5, 1.0),
     "alarm": (0.3, 0.5, 0.7, 0.85, 2.0),
     "rush": (0.005, 0.02, 0.05, 0.1, 0.25),
-    "patience": (-2.0, -0.8, -0.5, -0.2, 0.0),
+    "patience": (-2.0, -0.8, -0.5, -0.2, 0.0, 0.3, 0.6),
     "back": (-2.0, -0.9, -0.7, -0.5, -0.2),
     "late": (0.6, 0.75, 0.9, 0.95, 1.0),
     "panic": (1.0, 2.0, 4.0, 8.0, 1e3),
     "speed": (0.0, 0.1, 0.3, 0.6, 1.0),
-    "wide": (1.2, 1.6, 2.5, 1e3),
+    "wide": (0.8, 1.0, 1.2, 1.6, 2.5, 1e3),
 }
 """Values of each parameter, in the order in which they are tried."""
 PLAIN: Mapping[str, Sequence[float]] = {name: STRONG[name] for name in ("grace", "lead", "show")}

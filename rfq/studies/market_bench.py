@@ -19,6 +19,7 @@ from rfq.studies.replay_bench import replay_rate
 
 SIZES = (1, 64, 1024, 4096, 16384)
 TENSOR_SIZES = (64, 4096)
+CUDA_SIZES = (4096, 65536)
 REFERENCE = Workload()
 
 
@@ -115,15 +116,20 @@ def _linearity(plan: Plan, figures: Figures) -> float:
 
 
 def _tensors(plan: Plan, figures: Figures) -> None:
-    """The definition in tensor operations, here and on a GPU if there is one."""
+    """The definition in tensor operations, here and on a GPU if there is one; and what is compiled for that."""
     for markets in TENSOR_SIZES:
         progress(f"tensor operations, {markets} markets")
         workload = REFERENCE._replace(markets=markets, tensors=True)
-        rate = Load(workload).measured(plan.each_s)
-        figures.add(f"tensors_{markets}_markets_market_steps_per_s", rate.market_steps)
-        name, there = f"tensors_{markets}_markets_cuda_market_steps_per_s", torch.cuda.is_available()
-        found = Load(workload._replace(device="cuda")).measured(plan.each_s).market_steps if there else "none"
-        figures.add(name, found)
+        name = f"tensors_{markets}_markets"
+        figures.add(f"{name}_market_steps_per_s", Load(workload).measured(plan.each_s).market_steps)
+        if torch.cuda.is_available():
+            there = workload._replace(device="cuda")
+            figures.add(f"{name}_cuda_market_steps_per_s", Load(there).measured(plan.each_s).market_steps)
+    if torch.cuda.is_available():
+        for markets in CUDA_SIZES:
+            load = Load(REFERENCE._replace(markets=markets, device="cuda"))
+            load.measured(plan.each_s)  # Compiles.
+            figures.add(f"reference_{markets}_markets_cuda_market_steps_per_s", load.measured(plan.each_s).market_steps)
 
 
 def _threads() -> list[int]:

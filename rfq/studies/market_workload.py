@@ -38,7 +38,7 @@ class Workload(NamedTuple):
     threads: int = 1
     device: str = "cpu"
     tensors: bool = False
-    """On a processor: the definition in tensor operations instead of what is compiled."""
+    """The definition in tensor operations instead of what is compiled."""
 
 
 class Rate(NamedTuple):

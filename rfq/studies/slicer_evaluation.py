@@ -18,7 +18,7 @@ from lit_router.market.batch.pools import POOLS
 from lit_router.market.batch.regimes import REGIMES
 from lit_router.market.parameters import load
 from ml.slicer import weights
-from ml.slicer.ablation import TAKEN, likeliest, without
+from ml.slicer.ablation import TAKEN, UNGUARDED, likeliest, without
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.execution import Execution
 from ml.slicer.playing import by_policy, by_rule
@@ -161,7 +161,7 @@ def worked(policy: Policy, run: Execution, file: Path) -> torch.Tensor:
     slicer = weights.load(policy.slicer)
     if policy.risk is not None:
         run.residual = run.residual._replace(risk=torch.full_like(run.residual.risk, policy.risk))
-    act = without(slicer.actor, policy.taken) if policy.taken else likeliest(slicer.actor)
+    act = without(slicer, policy.taken) if policy.taken else likeliest(slicer)
     return by_policy(act, slicer.rule, run)
 
 
@@ -171,7 +171,7 @@ def rule_policies(file: Path = RULES) -> list[Policy]:
 
 
 def ablations(slicer: Path) -> list[Policy]:
-    return [Policy(name, slicer=slicer, taken=name) for name in TAKEN]
+    return [Policy(name, slicer=slicer, taken=name) for name in (*TAKEN, UNGUARDED)]
 
 
 def tail(cost: NDArray[np.float64]) -> float:

@@ -13,10 +13,10 @@ def ruled(rule: Rule) -> Policy:
 
 
 def learned(slicer: Slicer) -> Policy:
-    """Its likeliest action at every decision, beside its own rule."""
+    """Its likeliest action at every decision that its guard trusts it with; the others are its rule's."""
 
     def work(execution: Underway) -> torch.Tensor:
         with torch.no_grad():
-            return by_policy(likeliest(slicer.actor), slicer.rule, execution)
+            return by_policy(likeliest(slicer), slicer.rule, execution)
 
     return work

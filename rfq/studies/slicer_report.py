@@ -8,7 +8,7 @@ import numpy as np
 
 from lit_router.market.batch.regimes import REGIMES
 from ml.slicer import weights
-from ml.slicer.ablation import TAKEN
+from ml.slicer.ablation import TAKEN, UNGUARDED
 from ml.slicer.rules import read
 from rfq.studies import slicer_recorded, slicer_scenario, slicer_value
 from rfq.studies.figures import Figures
@@ -59,7 +59,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Figures:
     figures.add("slicer_code_version", str(slicer.card.get("code", "unknown")))
     figures.add("slicer_seed", int(slicer.card.get("seed", -1)))
     every = rule_policies(plan.rules)
-    say(f"{len(SETS) * len(REGIMES) * plan.a_regime:,} episodes by {len(every) + 1 + len(TAKEN)} policies")
+    say(f"{len(SETS) * len(REGIMES) * plan.a_regime:,} episodes by {len(every) + 2 + len(TAKEN)} policies")
     policies = [*every, Policy("slicer", slicer=plan.slicer), *ablations(plan.slicer)]
     found = costs(SETS, policies, plan.a_regime, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
     best = min((policy.name for policy in every), key=lambda name: float(found.by_policy[name].mean()))
@@ -103,7 +103,7 @@ def beside(figures: Figures, found: Costs, best: str) -> None:
         figures.goal(f"{regime.name}_cvar95_less_best_rule_spreads", worse, "<=", 0.0)
     for market in sorted(set(found.market.tolist())):
         _apart(figures, found.where(found.market == market), best, market)
-    for name in TAKEN:
+    for name in (*TAKEN, UNGUARDED):
         lost, half = paired(found.by_policy[name] - mine)
         figures.add(f"{name}_less_slicer_spreads", lost)
         figures.add(f"{name}_less_slicer_half_width_spreads", half)
@@ -146,8 +146,15 @@ def _elsewhere(figures: Figures, plan: Plan, best: str, say: Callable[[str], Non
         file = plan.slicer.with_name(f"transfer_{trained}.safetensors")
         say(f"trained on {trained}, worked in {other}")
         policies = [Policy(best, rule=best), Policy("slicer", slicer=file)]
+        policies.append(Policy(UNGUARDED, slicer=file, taken=UNGUARDED))
         found = costs([other], policies, 2 * plan.stressed, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
-        _not_worse(figures, found, best, f"transfer_{trained}_to_{other}")
+        where = f"transfer_{trained}_to_{other}"
+        _not_worse(figures, found, best, where)
+        apart, width = paired(found.by_policy[UNGUARDED] - found.by_policy[best])
+        figures.add(f"{where}_unguarded_less_best_rule_spreads", apart)
+        figures.add(f"{where}_unguarded_less_best_rule_half_width_spreads", width)
+        told = slicer_value.foretold(weights.load(file), (other,), plan.stressed)
+        figures.add(f"{where}_handed_over_share", float(told.handed_over.mean()))
 
 
 def _not_worse(figures: Figures, found: Costs, best: str, where: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from lit_router.market.parameters import BookParameters, load
+from lit_router.market.parameters import load
 from ml.slicer import dqn, ppo
 from ml.slicer.checkpoint import Progress, restore
 from ml.slicer.checkpoint import save as save_checkpoint
@@ -23,7 +23,7 @@ from ml.slicer.execution import Execution
 from ml.slicer.ground import Ground
 from ml.slicer.network import best
 from ml.slicer.playing import by_policy, by_rule, played
-from ml.slicer.rules import Rule, read
+from ml.slicer.rules import read
 from ml.slicer.weights import Envelope, Slicer, save
 from rfq.domain.errors import BadInput
 from rfq.studies.side_by_side import side_by_side
@@ -51,8 +51,8 @@ class Run(NamedTuple):
     sets: tuple[str, ...] = SETS
     seeds: tuple[int, ...] = (1, 2, 3)
     algorithm: str = "ppo"
-    updates: int | None = None
-    """None: the algorithm's own number."""
+    changes: tuple[str, ...] = ()
+    """To the algorithm's own plan, each as name=value."""
     device: str = "cpu"
     rules: Path = RULES
     code: str = "unknown"
@@ -60,13 +60,22 @@ class Run(NamedTuple):
 
     @property
     def plan(self) -> Any:
-        """The algorithm's own, with so many updates as were asked for. Raises BadInput for none."""
+        """The algorithm's own, with the changes. Raises BadInput for one that cannot be."""
         if self.algorithm not in LEARNING:
             raise BadInput("algorithm", self.algorithm, f"must be one of {', '.join(LEARNING)}")
         plan = LEARNING[self.algorithm].Plan()
-        if self.updates is not None and self.updates < 1:
-            raise BadInput("updates", self.updates, "must be at least 1")
-        return plan if self.updates is None else plan._replace(updates=self.updates)
+        for change in self.changes:
+            name, _, value = change.partition("=")
+            if name not in plan._fields:
+                raise BadInput("plan", change, f"must be name=value, of {', '.join(plan._fields)}")
+            kind = type(getattr(plan, name))
+            try:
+                plan = plan._replace(**{name: kind(value)})
+            except ValueError:
+                raise BadInput("plan", change, f"must give {'a whole' if kind is int else 'a'} number") from None
+            if not getattr(plan, name) >= (1 if kind is int else 0):
+                raise BadInput("plan", change, f"must be at least {1 if kind is int else 0}")
+        return plan
 
 
 class Judged(NamedTuple):
@@ -105,7 +114,7 @@ def one_seed(run: Run, seed: int, say: Callable[[str], None] = print) -> tuple[P
 
         learning.train(learner, ground, plan, seed, after, first)
     slicer = Slicer(learner.actor, learner.critic, ground.rule, envelope(learner.actor, ground), {})
-    judged = validated(slicer.actor, ground.rule, ground.sets)
+    judged = validated(slicer.actor, ground)
     path = folder / "slicer.safetensors"
     save(slicer._replace(card=card(run, seed, slicer, judged)), path)
     return path, judged
@@ -129,18 +138,19 @@ def median(found: Sequence[tuple[int, Path, Judged]]) -> tuple[int, Path, Judged
     return found[len(found) // 2]
 
 
-def validated(actor: nn.Module, rule: Rule, sets: Sequence[BookParameters]) -> Judged:
+def validated(actor: nn.Module, ground: Ground) -> Judged:
     """The likeliest actions beside the rule, on the same validation episodes."""
     mine, its = [], []
     with torch.inference_mode():
-        for parameters in sets:
+        for parameters in ground.sets:
             first = VALIDATION_SEED
             for weight, law in STANDARD:
-                count = round(weight * VALIDATION_EPISODES)
-                begun = Execution(parameters, range(first, first + count), law)
-                first += count
-                mine.append(by_policy(lambda x, may: best(actor(x, may)), rule, begun.copy()) / begun.residual.spread)
-                its.append(by_rule(rule, begun) / begun.residual.spread)
+                seeds = range(first, first + round(weight * VALIDATION_EPISODES))
+                first = seeds.stop
+                begun, again = (Execution(parameters, seeds, law, device=ground.device) for _ in range(2))
+                spread = begun.residual.spread
+                mine.append(by_policy(lambda x, may: best(actor(x, may)), ground.rule, begun) / spread)
+                its.append(by_rule(ground.rule, again) / spread)
     ours, theirs = torch.cat(mine), torch.cat(its)
     apart = ours - theirs
     half = 1.96 * float(apart.std()) / len(apart) ** 0.5
@@ -154,7 +164,7 @@ def envelope(actor: nn.Module, ground: Ground, episodes: int = 256) -> Envelope:
         for place, parameters in enumerate(ground.sets):
             for number, (_, law) in enumerate(ground.laws):
                 first = VALIDATION_SEED + 10**6 * (place * len(ground.laws) + number + 1)
-                execution = Execution(parameters, range(first, first + episodes), law)
+                execution = Execution(parameters, range(first, first + episodes), law, device=ground.device)
                 seen.append(played(lambda x, may: best(actor(x, may)), ground.rule, execution).x.flatten(0, 1))
     x = torch.cat(seen).sort(0).values
     out = round(OUTSIDE * len(x))

@@ -37,12 +37,11 @@ class Ground(NamedTuple):
 
     sets: Sequence[BookParameters]
     laws: Sequence[tuple[float, EpisodeLaw]] = STANDARD
-    episodes: int = 512
+    episodes: int = 4096
     """In each set, for the strong rule."""
-    few: int = 128
+    few: int = 1024
     """For the schedules, which have less to tune."""
     rounds: int = 2
-    """Of a schedule; each of the two descents to the strong rule goes round once."""
 
 
 def all_tuned(ground: Ground, say: Callable[[str], None], jobs: int = 1) -> dict[str, Tuned]:
@@ -63,8 +62,8 @@ def one_tuned(ground: Ground, name: str, say: Callable[[str], None] = lambda lin
     """One of STARTS."""
     torch.set_num_threads(1)
     start, tried = STARTS[name]
-    episodes, rounds = (ground.episodes, 1) if tried is STRONG else (ground.few, ground.rounds)
-    return tuned(Bench(ground.sets, ground.laws, episodes), start, tried, rounds, say)
+    episodes = ground.episodes if tried is STRONG else ground.few
+    return tuned(Bench(ground.sets, ground.laws, episodes), start, tried, ground.rounds, say)
 
 
 def write(found: Mapping[str, Tuned], path: Path) -> None:

@@ -12,6 +12,7 @@ from ml.slicer import weights
 from ml.slicer.ablation import likeliest
 from ml.slicer.episodes import STANDARD
 from ml.slicer.execution import Execution
+from ml.slicer.guard import Guard
 from ml.slicer.network import LEVELS
 from ml.slicer.playing import played
 from rfq.studies.figures import Figures
@@ -28,11 +29,13 @@ class Foretold(NamedTuple):
     quantiles: NDArray[np.float64]
     """[N, len(LEVELS)]: what the critic said at arrival."""
     cost: NDArray[np.float64]
+    handed_over: NDArray[np.float64]
+    """Share of the episode's decisions that the guard left to the rule."""
 
 
 def foretold(slicer: weights.Slicer, sets: tuple[str, ...], episodes: int) -> Foretold:
     """`episodes` in each set, the standard laws by their weights."""
-    each: list[tuple[torch.Tensor, ...]] = []
+    each, guard = list[tuple[torch.Tensor, ...]](), Guard(slicer.envelope)
     with torch.inference_mode():
         for name in sets:
             first, parameters = SEED, load(name)
@@ -42,16 +45,17 @@ def foretold(slicer: weights.Slicer, sets: tuple[str, ...], episodes: int) -> Fo
                 first += count
                 r = run.residual
                 share = r.lots / (r.volume_s * r.horizon_s)
-                record = played(likeliest(slicer.actor), slicer.rule, run)
+                record = played(likeliest(slicer), slicer.rule, run)
                 _, quantiles = slicer.critic(record.x[0])
-                each.append((share, quantiles.sort(1).values, -record.reward.sum(0)))
-    share, quantiles, cost = (torch.cat(part).double().numpy() for part in zip(*each, strict=True))
-    return Foretold(share, quantiles, cost)
+                trusted = guard.trusts(guard.beyond(record.x.flatten(0, 1))).view(record.x.shape[:2])
+                each.append((share, quantiles.sort(1).values, -record.reward.sum(0), 1 - trusted.double().mean(0)))
+    return Foretold(*(torch.cat(part).double().numpy() for part in zip(*each, strict=True)))
 
 
 def described(figures: Figures, found: Foretold) -> None:
     """Bias by size, rank correlation, and how often the cost lies within the critic's middle half and nine tenths."""
     mean = found.quantiles.mean(1)
+    figures.add("handed_over_share", float(found.handed_over.mean()))
     figures.add("value_spearman", rank_correlation(found.cost, mean))
     for low, high, name in SIZES:
         here = (low <= found.participation) & (found.participation < high)

@@ -10,7 +10,7 @@ from slicers import a_slicer
 from lit_router.market.batch.regimes import REGIMES
 from lit_router.market.parameters import load
 from ml.slicer import weights
-from ml.slicer.ablation import TAKEN
+from ml.slicer.ablation import TAKEN, UNGUARDED
 from ml.slicer.episodes import EpisodeLaw
 from ml.slicer.rules import SUBMIT_AND_LEAVE, TWAP, Rule, read
 from ml.slicer.tuning import Bench, tuned
@@ -100,7 +100,7 @@ def synthetic(gain: float) -> Costs:
     regime, market = np.arange(4000) % 4, np.array(["a", "b"])[np.arange(4000) // 2000]
     rule = g.normal(0.2, 1.0, 4000)
     by_policy = {"strong": rule, "other": rule + 0.5, "slicer": rule - gain + g.normal(0, 0.1, 4000)}
-    by_policy |= {name: by_policy["slicer"] + 0.02 for name in TAKEN}
+    by_policy |= {name: by_policy["slicer"] + 0.02 for name in (*TAKEN, UNGUARDED)}
     return Costs(regime, market, by_policy, dict.fromkeys(by_policy, 0))
 
 
@@ -117,10 +117,10 @@ def test_goals_are_met_by_a_gain_and_not_without_one(gain: float, met: bool) -> 
 
 
 def test_what_cannot_be_trained_is_refused_and_the_median_is_kept(rules: Path, tmp_path: Path) -> None:
-    run = training.Run(tmp_path / "run", sets=("large_tick",), seeds=(1, 2, 3), updates=1, rules=rules, code="abc")
-    run_plan = run.plan
-    assert run_plan.updates == 1
-    for change in ({"updates": 0}, {"algorithm": "none"}):
+    run = training.Run(tmp_path / "run", sets=("large_tick",), changes=("updates=1", "rate=2e-3"), rules=rules)
+    assert run.plan == training.ppo.Plan(updates=1, rate=2e-3)
+    wrong = ("updates=0", "updates=1.5", "rate=-1", "rate=nan", "rate", "pace=3")
+    for change in (*({"changes": (one,)} for one in wrong), {"algorithm": "none"}):
         with pytest.raises(BadInput):
             _ = run._replace(**change).plan  # type: ignore[arg-type]
     judged = [training.Judged(cost, 0.2, 0.0, 0.1) for cost in (0.1, 0.2, 0.3)]

@@ -66,24 +66,45 @@ def resting(m):
     return lit, dark
 
 
+@inlined
+def executed_of(m):
+    """Lots of participants' orders executed so far, in all slots."""
+    lots = 0
+    for k in range(len(m.filled)):
+        lots += m.filled[k]
+    return lots
+
+
 @compiled
 def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills, events):
     """Plays markets `low` to `high` for up to `steps` steps from step `first` on; returns the steps played.
 
     `mids` (twice the mid, -1 for none) and `volumes` get one row a step if they have that many. With `stop_at_fills`,
     for one market, it stops after a step in which a participant's order was executed. `events` counts, by market.
-    What cannot matter in a step is left out of it: nothing is drawn to be thrown away.
     """
     one = markets[low]
-    levels, alike, gain, played = len(one.queues) // 2, all_alike(laws.sizes), press_gain(r), steps
-    desk, cut = new_desk(2 * levels), 3 * lanes_of(2 * levels)
-    weather, given, prices = np.zeros(6, np.int64), np.zeros(len(one.side), np.int64), np.zeros(2, np.int64)
+    desk, given = new_desk(len(one.queues)), np.zeros(len(one.side), np.int64)
+    weather, prices = np.zeros(6, np.int64), np.zeros(2, np.int64)
+    return play_on(
+        markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills, events, desk, weather, given, prices
+    )
+
+
+@inlined
+def play_on(
+    markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills, events, desk, weather, given, prices
+):
+    """The same on a desk that is given, with room for six numbers of the weather, one for each slot, and two prices.
+    What cannot matter in a step is left out of it: nothing is drawn to be thrown away."""
+    levels, alike, gain, played = len(markets[low].queues) // 2, all_alike(laws.sizes), press_gain(r), steps
+    cut = 3 * lanes_of(2 * levels)
     for b in range(low, high):
         m = markets[b]
         mean_lots, inverse = np.int32(m.mean_lots), np.float32(1.0 / m.mean_lots)
         touched, pressing = any_of(m.taken), m.net != 0 or m.pressed != 0.0 or any_of(m.kernel)
         lit, dark = resting(m)
-        weather[:] = 0
+        for k in range(len(weather)):
+            weather[k] = 0
         weather[0] = m.log_pace
         bid_row, ask_row, happened = -1, -1, 0
         set_sizes(m, desk, alike, mean_lots, inverse)
@@ -91,7 +112,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
             step = first + i
             if r.conditions:
                 conditions_of(m, r, step, weather)
-            executed = m.filled.sum() if stop_at_fills else 0
+            executed = executed_of(m) if stop_at_fills else 0
             if m.halt > 0:
                 m.halt -= 1
             else:
@@ -159,7 +180,7 @@ def play(markets, laws, r, low, high, first, steps, mids, volumes, stop_at_fills
                 best_prices(m, prices)
                 mids[i, b] = prices[0] + prices[1] if prices[0] >= 0 and prices[1] >= 0 else -1
                 volumes[i, b] = m.volume
-            if stop_at_fills and m.filled.sum() != executed:
+            if stop_at_fills and executed_of(m) != executed:
                 played = i + 1
                 break
         events[b] += happened

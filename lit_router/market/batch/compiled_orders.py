@@ -7,8 +7,6 @@ gives it what is left of their lots after those.
 
 import math
 
-import numpy as np
-
 from lit_router.market.batch import draws
 from lit_router.market.batch.compilation import compiled, inlined
 from lit_router.market.batch.compiled_book import shift_cells, word
@@ -298,7 +296,7 @@ def press(m, r, gain):
     """Participants' executions move the book: see `impact`; `gain` is press_gain."""
     m.pressed = m.pressed * r.pressed_decay + m.net * gain
     m.net = 0
-    size = np.rint(math.sqrt(abs(m.pressed)) * FRACTION) / FRACTION * m.impact_unit
+    size = round(math.sqrt(abs(m.pressed)) * FRACTION) / FRACTION * m.impact_unit
     push = size if m.pressed >= 0.0 else -size
     total = 0.0
     for i in range(len(m.kernel)):

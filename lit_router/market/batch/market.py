@@ -16,7 +16,7 @@ from lit_router.market.batch.entering import Ticket, cancel, enter, market_price
 from lit_router.market.batch.impact import unit_of
 from lit_router.market.batch.laws import OCTAVE, laws_of
 from lit_router.market.batch.orders import NO_LIMIT
-from lit_router.market.batch.rules import CHANCE, CancelAssumption, rules_of
+from lit_router.market.batch.rules import CHANCE, CancelAssumption, Rules, rules_of
 from lit_router.market.batch.state import empty, record, recorded, viewed
 from lit_router.market.batch.step import step
 from lit_router.market.parameters import BookParameters
@@ -44,7 +44,8 @@ class Character(NamedTuple):
 
 
 class BatchedMarket:
-    """B markets of one parameter set. Steps are compiled on a processor, tensor operations on any other device."""
+    """B markets of one parameter set. Steps are compiled for a processor and for a CUDA device (with numba-cuda), and
+    tensor operations on any other."""
 
     def __init__(
         self,
@@ -64,20 +65,26 @@ class BatchedMarket:
         participants' orders in each market. `conditions` off is the plain book of the set, without regimes, news, flow
         or makers. `threads` share the markets between them on a processor."""
         self.parameters, self.step_s, self.threads = parameters, step_s, threads
-        self.device = torch.device(device)
+        self.device, self._threads = torch.device(device), None
         self.pool_characters = pool_characters
         if not 0 < orders <= draws.MOST_ORDERS:
             raise BadInput("orders", orders, f"must be from 1 to {draws.MOST_ORDERS}")
         self._settings, self._held = (conditions, cancels), False
-        self._make_tables()
         count = len(seeds)
         characters = Character(mean_lots=parameters.mean_lots) if characters is None else characters
         each = [characters] * count if isinstance(characters, Character) else list(characters)
         shape = (count, parameters.levels, orders)
         if self._cpu:
             self._hold(recorded(*shape), 0)
+        elif self.device.type == "cuda":
+            # Only who has a GPU has what compiles for it.
+            from lit_router.market.batch.compiled_cuda import Threads
+
+            self._threads, self._played = Threads(*shape, self.device), 0
+            self.state = self._threads.state
         else:
             self.state = empty(*shape, self.device)
+        self._make_tables()
         self._open(seeds, each)
 
     @property
@@ -85,15 +92,19 @@ class BatchedMarket:
         return self.device.type == "cpu"
 
     def _make_tables(self) -> None:
-        conditions, cancels = self._settings
         self.laws = laws_of(self.parameters, self.step_s, self.device)
-        self.rules = rules_of(
-            self.parameters, self.step_s, conditions, cancels, self.pool_characters, self.device
-        )
-        if self._held:
-            self.rules = self.rules._replace(regime_switch=0)
+        self.rules = self._rules_on(self.device)
         if self._cpu:
             self._tables, self._rule = record(self.laws), record(self.rules)
+        elif self._threads:
+            self._threads.take(laws_of(self.parameters, self.step_s, torch.device("cpu")), self._rules_on("cpu"))
+
+    def _rules_on(self, device: str | torch.device) -> Rules:
+        conditions, cancels = self._settings
+        found = rules_of(
+            self.parameters, self.step_s, conditions, cancels, self.pool_characters, torch.device(device)
+        )
+        return found._replace(regime_switch=0) if self._held else found
 
     def _hold(self, records: np.ndarray, steps: int) -> None:
         """Takes these records for the markets, `steps` steps after their opening."""
@@ -185,13 +196,18 @@ class BatchedMarket:
             self.enter(0, self.ticket(0, 0))
         return self
 
-    def advance(self, steps: int) -> None:
-        """Plays every market for `steps` steps."""
-        if not self._cpu:
+    def advance(self, steps: int, where: torch.Tensor | None = None) -> None:
+        """Plays every market for `steps` steps. `where`, bool [B]: no longer those of which nothing more is asked; they
+        may stay behind, and must not be played again."""
+        if self._threads:
+            self._threads.play(self._played, steps, where)
+            self._played += steps
+            self.state.step.add_(steps)
+        elif self._cpu:
+            self._play(steps, self._none, self._none, where)
+        else:
             for _ in range(steps):
                 step(self.state, self.laws, self.rules)
-            return
-        self._play(steps, self._none, self._none)
 
     def watch(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Plays `steps` steps; returns twice the displayed mid (-1: none) and lots traded so far, [steps, B] each."""
@@ -199,7 +215,9 @@ class BatchedMarket:
         self._play(steps, mids, volumes)
         return mids, volumes
 
-    def _play(self, steps: int, mids: np.ndarray, volumes: np.ndarray) -> None:
+    def _play(
+        self, steps: int, mids: np.ndarray, volumes: np.ndarray, where: torch.Tensor | None = None
+    ) -> None:
         first = int(self.state.step)
 
         def part(low: int, high: int) -> None:
@@ -207,7 +225,10 @@ class BatchedMarket:
                 self._records, self._tables, self._rule, low, high, first, steps, mids, volumes, False, self.events
             )
 
-        if self._workers is None:
+        if where is not None:
+            for place in where.nonzero()[:, 0].tolist():
+                part(place, place + 1)
+        elif self._workers is None:
             part(0, self.markets)
         else:
             edges = np.linspace(0, self.markets, self.threads + 1).astype(int).tolist()
@@ -224,6 +245,9 @@ class BatchedMarket:
         """
         if not 0 <= slot < self.state.side.shape[1]:
             raise BadInput("slot", slot, f"must be below {self.state.side.shape[1]}")
+        if self._threads:
+            self._threads.enter(slot, ticket)
+            return
         if not self._cpu:
             enter(self.state, self.rules, slot, ticket)
             return

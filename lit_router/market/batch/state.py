@@ -156,6 +156,17 @@ def viewed(records: np.ndarray, steps: int) -> State:
     return State(**fields, step=torch.tensor([steps], dtype=torch.int64))
 
 
+def viewed_on(content: torch.Tensor, kind: np.dtype) -> State:
+    """The same of records' bytes on another device, uint8 [B, kind.itemsize], before any step."""
+    fields, kinds = {}, {"i4": torch.int32, "i8": torch.int64, "f8": torch.float64}
+    for name, (of, at, *_) in (kind.fields or {}).items():
+        base, shape = of.subdtype or (of, ())
+        values = content[:, at : at + of.itemsize].view(kinds[base.str[1:]])
+        fields[name] = values.unflatten(1, shape) if shape else values[:, 0]
+    fields.pop("_", None)
+    return State(**fields, step=torch.zeros(1, dtype=torch.int64, device=content.device))
+
+
 def record(values: NamedTuple) -> np.void:
     """A named tuple of tensors and numbers as one record, which compiled code takes as one pointer."""
     arrays = {name: np.asarray(value) for name, value in values._asdict().items()}
