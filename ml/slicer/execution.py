@@ -235,9 +235,8 @@ class Execution:
         venue: int = 0,
         rests: int = 0,
     ) -> None:
-        """One order a market where there is a side; what an order before it in the slot did is in the accounts."""
-        self._book(slot)
-        # The slot counts from nothing again.
+        """One order a market where there is a side; what an order before it in the slot did is in the accounts. The slot
+        counts from nothing again."""
         self._booked[:, slot] = torch.where((side != 0)[:, None], 0, self._booked[:, slot])
         self.market.enter(slot, self.market.ticket(side, lots.clamp(min=1), price, venue=venue, rests=rests))
 
@@ -252,17 +251,17 @@ class Execution:
 
     # --- accounts --------------------------------------------------------------------------------------------------
 
-    def _book(self, slot: int | None = None) -> None:
-        """Takes what was executed since the last time into the accounts, of one slot or of all."""
-        s, of = self.market.state, slice(None) if slot is None else slice(slot, slot + 1)
-        now = torch.stack([s.filled[:, of].long(), s.paid[:, of]], 2)
-        got = now - self._booked[:, of]
-        self._booked[:, of] = now
+    def _book(self) -> None:
+        """Takes what was executed since the last time into the accounts."""
+        s = self.market.state
+        now = torch.stack([s.filled.long(), s.paid], 2)
+        got = now - self._booked
+        self._booked = now
         lots, paid = got[:, :, 0], got[:, :, 1].double() / 2
-        self.by_slot[:, of] += lots
+        self.by_slot += lots
         self.filled += lots.sum(1)
         self._cash += paid.sum(1)
-        self._fees += paid @ self._fee_share[of]
+        self._fees += paid @ self._fee_share
 
     def _look(self) -> None:
         """Remembers the best prices where both are there."""

@@ -58,12 +58,13 @@ def all_tuned(ground: Ground, say: Callable[[str], None], jobs: int = 1) -> dict
     return {**{name: found[name] for name in STARTS}, "strong": best._replace(trials=trials, episodes=worked)}
 
 
-def one_tuned(ground: Ground, name: str, say: Callable[[str], None] = lambda line: None) -> Tuned:
+def one_tuned(ground: Ground, name: str, say: Callable[[str], None] = print) -> Tuned:
     """One of STARTS."""
     torch.set_num_threads(1)
     start, tried = STARTS[name]
     episodes = ground.episodes if tried is STRONG else ground.few
-    return tuned(Bench(ground.sets, ground.laws, episodes), start, tried, ground.rounds, say)
+    bench = Bench(ground.sets, ground.laws, episodes)
+    return tuned(bench, start, tried, ground.rounds, lambda line: say(f"{name}: {line}"))
 
 
 def write(found: Mapping[str, Tuned], path: Path) -> None:

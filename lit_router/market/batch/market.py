@@ -302,7 +302,9 @@ class BatchedMarket:
         """A ticket from numbers or tensors [B]; no price is a market order."""
 
         def spread(value: torch.Tensor | int) -> torch.Tensor:
-            return torch.as_tensor(value, dtype=torch.int64, device=self.device).expand(self.markets).contiguous()
+            if isinstance(value, int):
+                return torch.full((self.markets,), value, dtype=torch.int64, device=self.device)
+            return value.to(torch.int64).contiguous()
 
         sides = spread(side)
         limit = market_price(sides) if price is None else spread(price)
