@@ -235,7 +235,7 @@ class Execution:
         venue: int = 0,
         rests: int = 0,
     ) -> None:
-        """One order a market where there is a side; what an order before it in the slot did is in the accounts. The slot
+        """One order a market where there is a side. What the one before it in the slot did is in the accounts; the slot
         counts from nothing again."""
         self._booked[:, slot] = torch.where((side != 0)[:, None], 0, self._booked[:, slot])
         self.market.enter(slot, self.market.ticket(side, lots.clamp(min=1), price, venue=venue, rests=rests))

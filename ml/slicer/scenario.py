@@ -132,8 +132,6 @@ class StagedExecution(Execution):
                 # News for a seller are bad ones: the price falls, and it is the bids that leave.
                 s.news.copy_(self.residual.side * turn.news)
 
-    def _book(self, slot: int | None = None) -> None:
-        of = slice(None) if slot is None else slice(slot, slot + 1)
-        paid = self.market.state.paid[:, of] - self._booked[:, of, 1]
-        self.paid_by_slot[:, of] += paid.double() / 2
-        super()._book(slot)
+    def _book(self) -> None:
+        self.paid_by_slot += (self.market.state.paid - self._booked[:, :, 1]).double() / 2
+        super()._book()

@@ -5,6 +5,7 @@ otherwise in their last bit than on a processor (products and sums are contracte
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +20,18 @@ from lit_router.market.batch.laws import Laws
 from lit_router.market.batch.rules import Rules
 from lit_router.market.batch.state import State, record, recorded, viewed_on
 
+# Kernels are what numba makes of functions; their types say nothing of that.
+kernel: Any = cuda.jit
+place_of_thread: Any = cuda.grid
 BLOCK = 64
 """Threads in a block: each needs many registers."""
 # A few markets are no fault.
 warnings.filterwarnings("ignore", category=NumbaPerformanceWarning, message=".*[Gg]rid size.*")
 
 
-@cuda.jit
+@kernel
 def _play(markets, laws, rules, first, steps, chosen, none, events, desks, weathers, givens, prices):
-    place = cuda.grid(1)
+    place = place_of_thread(1)
     if place < len(markets) and chosen[place]:
         mine = desks[:, place], weathers[:, place], givens[:, place], prices[:, place]
         play_on(
@@ -36,9 +40,9 @@ def _play(markets, laws, rules, first, steps, chosen, none, events, desks, weath
         )  # fmt: skip
 
 
-@cuda.jit
+@kernel
 def _enter(markets, rules, slot, side, lots, price, venue, rests, least, owner, givens, prices):
-    b = cuda.grid(1)
+    b = place_of_thread(1)
     if b < len(markets):
         enter(
             markets[b], rules[0], slot, side[b], lots[b], price[b], venue[b], rests[b], least[b], owner[b],
@@ -81,5 +85,5 @@ class Threads:
         fields = (cuda.as_cuda_array(field) for field in ticket)
         _enter[self._grid](self._records, self._rules, slot, *fields, self._givens, self._prices)
 
-    def _scratch(self, rows: int, markets: int, kind: torch.dtype):
+    def _scratch(self, rows: int, markets: int, kind: torch.dtype) -> Any:
         return cuda.as_cuda_array(torch.zeros(rows, markets, dtype=kind, device=self._device))
