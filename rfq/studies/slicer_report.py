@@ -30,10 +30,14 @@ LEAST, SHARE = 0.05, 0.25
 
 
 class Plan(NamedTuple):
-    """`a_regime` episodes of each regime in each set; `stressed` in each stress and transfer."""
+    """Episodes of each regime in each set."""
 
     a_regime: int = 1024
+    """By every policy, to know each and which rule is the best."""
+    judged: int = 8192
+    """Fresh ones, by the best rule and the slicer: what the goals are about."""
     stressed: int = 256
+    """In each stress and transfer."""
     jobs: int = 2
     slicer: Path = weights.SHIPPED
     rules: Path = RULES
@@ -46,7 +50,9 @@ class Plan(NamedTuple):
     """The named scenario over all its paths, and every recorded day."""
 
 
-QUICK = Plan(a_regime=64, stressed=32)
+QUICK = Plan(a_regime=64, judged=64, stressed=32)
+JUDGED_SEED = 5 * 10**8 + 5 * 10**7
+JUDGED = ("slicer", UNGUARDED)
 ELSEWHERE = ("twap_market", "vwap_market", "twap_passive", "vwap_passive", "strong")
 """Rules worked in the named scenario and on recorded days."""
 
@@ -63,30 +69,51 @@ def run(plan: Plan, say: Callable[[str], None]) -> Figures:
     policies = [*every, Policy("slicer", slicer=plan.slicer), *ablations(plan.slicer)]
     found = costs(SETS, policies, plan.a_regime, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
     best = min((policy.name for policy in every), key=lambda name: float(found.by_policy[name].mean()))
-    beside(figures, found, best)
+    table(figures, found, best)
+    say(f"{len(SETS) * len(REGIMES) * plan.judged:,} others by the best rule and the slicer")
+    two = [Policy(best, rule=best), Policy("slicer", slicer=plan.slicer)]
+    fresh = costs(
+        SETS, two, plan.judged, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep, first_seed=JUDGED_SEED
+    )
+    beside(figures, fresh, best)
     say("what the critic foretells")
     slicer_value.described(figures, slicer_value.foretold(slicer, SETS, 2 * plan.stressed))
     _risk(figures, plan, say)
     _elsewhere(figures, plan, best, say)
     tuned = read(plan.rules)
     policies = {name: ruled(tuned[name]) for name in ELSEWHERE} | {"slicer": learned(slicer)}
+    policies |= {UNGUARDED: learned(slicer, guarded=False)}
     say("the named scenario")
     paths = None if plan.a_regime > QUICK.a_regime else 16
-    figures.include(slicer_scenario.run(policies, ("slicer",), plan.page, full=plan.full, paths=paths), "qdi")
+    figures.include(slicer_scenario.run(policies, JUDGED, plan.page, full=plan.full, paths=paths), "qdi")
     if plan.data is not None:
         say("recorded days")
-        replayed = slicer_recorded.run(policies, ("slicer",), "strong", plan.data, full=plan.full)
+        replayed = slicer_recorded.run(policies, JUDGED, "strong", plan.data, full=plan.full)
         figures.include(replayed, "recorded")
     return figures
 
 
-def beside(figures: Figures, found: Costs, best: str) -> None:
-    """Every policy's mean and tail; the slicer's difference to the best rule, over all, by regime and by set."""
-    figures.add("episodes", len(found.regime))
+def table(figures: Figures, found: Costs, best: str) -> None:
+    """Every policy's mean and tail, and what the slicer would cost without each of its choices."""
     figures.add("best_rule", best)
+    mine = found.by_policy["slicer"]
     for name, cost in found.by_policy.items():
         figures.add(f"{name}_mean_spreads", float(cost.mean()))
         figures.add(f"{name}_cvar95_spreads", tail(cost))
+        if name != "slicer":
+            less, half = paired(mine - cost)
+            figures.add(f"slicer_less_{name}_spreads", less)
+            figures.add(f"slicer_less_{name}_half_width_spreads", half)
+    figures.add("left_lots", sum(found.left.values()))
+    figures.goal("left_lots", sum(found.left.values()), "<=", 0)
+
+
+def beside(figures: Figures, found: Costs, best: str) -> None:
+    """The slicer's difference to the best rule, over all, by regime and by set."""
+    figures.add("judged_episodes", len(found.regime))
+    for name, policy in (("slicer", "slicer"), ("best_rule", best)):
+        figures.add(f"judged_{name}_mean_spreads", float(found.by_policy[policy].mean()))
+        figures.add(f"judged_{name}_cvar95_spreads", tail(found.by_policy[policy]))
     mine, its = found.by_policy["slicer"], found.by_policy[best]
     overall, width = paired(mine - its)
     figures.add("slicer_less_best_rule_spreads", overall)
@@ -103,12 +130,6 @@ def beside(figures: Figures, found: Costs, best: str) -> None:
         figures.goal(f"{regime.name}_cvar95_less_best_rule_spreads", worse, "<=", 0.0)
     for market in sorted(set(found.market.tolist())):
         _apart(figures, found.where(found.market == market), best, market)
-    for name in (*TAKEN, UNGUARDED):
-        lost, half = paired(found.by_policy[name] - mine)
-        figures.add(f"{name}_less_slicer_spreads", lost)
-        figures.add(f"{name}_less_slicer_half_width_spreads", half)
-    figures.add("left_lots", sum(found.left.values()))
-    figures.goal("left_lots", sum(found.left.values()), "<=", 0)
 
 
 def _apart(figures: Figures, found: Costs, best: str, where: str) -> float:
@@ -145,16 +166,12 @@ def _elsewhere(figures: Figures, plan: Plan, best: str, say: Callable[[str], Non
     for trained, other in (SETS, SETS[::-1]):
         file = plan.slicer.with_name(f"transfer_{trained}.safetensors")
         say(f"trained on {trained}, worked in {other}")
-        policies = [Policy(best, rule=best), Policy("slicer", slicer=file)]
-        policies.append(Policy(UNGUARDED, slicer=file, taken=UNGUARDED))
+        # Its guard hands the other market over to the rule: what was learned is judged without it.
+        policies = [Policy(best, rule=best), Policy("slicer", slicer=file, taken=UNGUARDED)]
         found = costs([other], policies, 2 * plan.stressed, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
-        where = f"transfer_{trained}_to_{other}"
-        _not_worse(figures, found, best, where)
-        apart, width = paired(found.by_policy[UNGUARDED] - found.by_policy[best])
-        figures.add(f"{where}_unguarded_less_best_rule_spreads", apart)
-        figures.add(f"{where}_unguarded_less_best_rule_half_width_spreads", width)
+        _not_worse(figures, found, best, f"transfer_{trained}_to_{other}")
         told = slicer_value.foretold(weights.load(file), (other,), plan.stressed)
-        figures.add(f"{where}_handed_over_share", float(told.handed_over.mean()))
+        figures.add(f"transfer_{trained}_to_{other}_handed_over_share", float(told.handed_over.mean()))
 
 
 def _not_worse(figures: Figures, found: Costs, best: str, where: str) -> None:

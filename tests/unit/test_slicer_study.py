@@ -113,7 +113,15 @@ def test_goals_are_met_by_a_gain_and_not_without_one(gain: float, met: bool) -> 
     assert all(goals[f"{regime.name}_upper_bound_spreads"] is met for regime in REGIMES)
     assert figures.figures["slicer_less_best_rule_spreads"] == pytest.approx(-gain, abs=0.01)
     assert figures.figures["a_slicer_less_best_rule_spreads"] == pytest.approx(-gain, abs=0.02)
-    assert figures.figures["no_dark_less_slicer_spreads"] == pytest.approx(0.02)
+
+
+def test_the_table_says_what_each_choice_is_worth() -> None:
+    figures = Figures("test")
+    report.table(figures, synthetic(0.1), "strong")
+    assert figures.figures["best_rule"] == "strong"
+    assert figures.figures["slicer_less_no_dark_spreads"] == pytest.approx(-0.02)
+    assert figures.figures["slicer_less_other_spreads"] == pytest.approx(-0.6, abs=0.01)
+    assert [(goal.name, goal.met) for goal in figures.goals] == [("left_lots", True)]
 
 
 def test_what_cannot_be_trained_is_refused_and_the_median_is_kept(rules: Path, tmp_path: Path) -> None:
