@@ -6,6 +6,7 @@ and with updates, beside the same algorithm over one environment a market, stepp
 alternate, so that a machine that slows down slows both.
 """
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,9 @@ def run(plan: Plan) -> Figures:
     """Measures according to `plan`."""
     on_one_core()
     slicer = shipped_or_untrained()
+    # As the service does once it is up: what stays is not looked through again and again.
+    gc.collect()
+    gc.freeze()
     figures = Figures(f"slicer bench: one core, {SET}, ten minutes in 40 decisions, weights {slicer.version}")
     figures.add("load_average", os.getloadavg()[0])
     p99 = {}
@@ -87,6 +91,7 @@ def run(plan: Plan) -> Figures:
     for what in Pace._fields:
         ratios = [getattr(a, what) / getattr(b, what) for a, b in zip(together, alone, strict=True)]
         figures.add(f"batched_over_loop_{what}_ratio", median(ratios))
+    gc.unfreeze()
     if torch.cuda.is_available():
         progress("learning on the GPU")
         _together(slicer.rule, 16, 0, "cuda")
