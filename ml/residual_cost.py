@@ -1,4 +1,5 @@
-"""What working a residual costs, first version: spread, square-root impact, and the flow of those who lost."""
+"""What working a residual costs, first version: spread, square-root impact, the flow of those who lost and of those who
+won."""
 
 import math
 from collections.abc import Mapping
@@ -6,13 +7,13 @@ from types import MappingProxyType
 
 import msgspec
 
+from ml.hedging_cost import DAY_S, Hedging
 from ml.outcomes import spread_now_bps
 from rfq.domain.blend import ResidualCurve
 from rfq.domain.rfq import ResidualTerms, Urgency
 from rfq.domain.values import Quantity
 from rfq.ports import ResidualRequest
 
-DAY_S = 23_400.0
 POINTS = 24
 
 
@@ -36,14 +37,16 @@ class Impact(msgspec.Struct, frozen=True):
 class SquareRootResidual:
     """The ResidualCost port. Synchronous and quick: some twenty points of a formula."""
 
-    def __init__(self, impact: Impact | None = None) -> None:
-        self._impact = impact or Impact()
+    def __init__(self, impact: Impact | None = None, hedging: Hedging | None = None) -> None:
+        self._impact, self._hedging = impact or Impact(), hedging or Hedging()
 
     def curve(self, request: ResidualRequest) -> ResidualCurve:
-        """Cost in bps of arrival x lots of working 0 to `quantity` lots; leakage is paid on every lot worked."""
+        """Cost in bps of arrival x lots of working 0 to `quantity` lots; leakage is paid on every lot worked, and so is
+        what hedging of the others does."""
         terms = request.terms.residual or ResidualTerms(horizon_s=DAY_S)
         lots = points(request.quantity)
-        worked = [self._parts(request, terms, n) for n in lots]
+        parts = [self._parts(request, terms, n) for n in lots]
+        worked = [(flat, own + n * self.hedging_bps(request, n)) for n, (flat, own) in zip(lots, parts, strict=True)]
         low, high = self._impact.band
         return ResidualCurve(
             lots=lots,
@@ -56,6 +59,12 @@ class SquareRootResidual:
         """Impact and nothing else of each of `lots` worked over `horizon_s`, bps of arrival."""
         terms = msgspec.structs.replace(request.terms.residual or ResidualTerms(horizon_s=DAY_S), horizon_s=horizon_s)
         return self._parts(request, terms, lots)[1] / lots if lots else 0.0
+
+    def hedging_bps(self, request: ResidualRequest, lots: int) -> float:
+        """What winners' hedging adds to each of `lots` worked, all others of the request awarded; bps of arrival."""
+        instrument, terms = request.instrument, request.terms.residual or ResidualTerms(horizon_s=DAY_S)
+        worked, awarded = lots / instrument.adv, (request.quantity - lots) / instrument.adv
+        return instrument.volatility_bps * self._hedging.per_lot(worked, awarded, terms.horizon_s)
 
     def _parts(self, request: ResidualRequest, terms: ResidualTerms, lots: float) -> tuple[float, float]:
         """(spread and leakage, impact) of working `lots`, in bps x lots."""

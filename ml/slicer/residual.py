@@ -2,7 +2,8 @@
 
 The critic was taught by the episodes that the policy itself worked. Where a residual lies beyond them (more of the
 volume, a longer horizon, more than the desk's participation allows) the square-root law says how much dearer it gets
-from there: the learned curve is never trusted beyond its evidence.
+from there: the learned curve is never trusted beyond its evidence. Nobody hedged there either: what winners' hedging
+adds is a law too, see `ml.hedging_cost`.
 """
 
 from typing import NamedTuple
@@ -45,8 +46,8 @@ class CriticResidual:
         self._slicer, self._law = slicer, law or SquareRootResidual()
 
     def curve(self, request: ResidualRequest) -> ResidualCurve:
-        """Cost in bps of arrival x lots of working 0 to `quantity` lots; leakage is paid on every lot worked. Without
-        a side, or without both best prices, the square-root law alone."""
+        """Cost in bps of arrival x lots of working 0 to `quantity` lots; leakage is paid on every lot worked, and so
+        is what hedging of the others does. Without a side, or without both best prices, the square-root law alone."""
         market, terms = request.market, request.terms.residual
         if request.side is None or terms is None or market.bid is None or market.ask is None:
             return self._law.curve(request)
@@ -61,10 +62,10 @@ class CriticResidual:
             for n, w in zip(lots, within, strict=True)
         ]
         leaked = max(0.0, request.leakage_bps)
+        added = [max(0.0, b) + leaked + self._law.hedging_bps(request, n) for n, b in zip(lots, beyond, strict=True)]
 
         def whole(per_lot: list[float]) -> tuple[float, ...]:
-            each = zip(lots, per_lot, beyond, strict=True)
-            return tuple(n * (cost + max(0.0, more) + leaked) if n else 0.0 for n, cost, more in each)
+            return tuple(n * (cost + more) if n else 0.0 for n, cost, more in zip(lots, per_lot, added, strict=True))
 
         return ResidualCurve(lots=lots, cost=whole(known.mean), low=whole(known.low), high=whole(known.high))
 

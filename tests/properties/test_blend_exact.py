@@ -1,6 +1,6 @@
 """The split against brute force: every way of taking whole lots, enumerated, on blocks small enough for that."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -8,7 +8,10 @@ import pytest
 from examples import at, quote
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from residuals import QDI, request
 
+from ml.hedging_cost import Hedging
+from ml.residual_cost import SquareRootResidual
 from rfq.domain.auction import RankedQuote, rank
 from rfq.domain.blend import ResidualCurve, Split, split, sure_split
 from rfq.domain.values import DealerId, Price, Quantity, Side
@@ -26,7 +29,16 @@ def curves(draw: st.DrawFn, quantity: int) -> ResidualCurve:
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> dict[str, Any]:
+def hedged(draw: st.DrawFn, quantity: int) -> ResidualCurve:
+    """Of a block that is much of a day's volume, with what winners hedge in it: a hump on the square-root law."""
+    asked = request(quantity, horizon_s=draw(st.sampled_from([300.0, 1_800.0, 10_800.0])))
+    thin = asked.but(instrument=QDI.but(adv=draw(st.integers(20, 2_000))))
+    hedging = Hedging(share=draw(st.floats(0.3, 1.0)), horizon_s=draw(st.floats(120.0, 7_200.0)))
+    return SquareRootResidual(hedging=hedging).curve(thin)
+
+
+@st.composite
+def problems(draw: st.DrawFn, worked: Callable[[int], st.SearchStrategy[ResidualCurve]] = curves) -> dict[str, Any]:
     quantity = draw(st.integers(1, 7))
     side = draw(st.sampled_from(Side))
     quotes = []
@@ -48,7 +60,7 @@ def problems(draw: st.DrawFn) -> dict[str, Any]:
         "quantity": Quantity(quantity),
         "side": side,
         "arrival": ARRIVAL,
-        "residual": draw(st.one_of(st.none(), curves(quantity))),
+        "residual": draw(st.one_of(st.none(), worked(quantity))),
         "least": Quantity(draw(st.sampled_from([0, 0, 1, quantity // 2, quantity]))),
         "max_winners": draw(st.integers(1, 4)),
     }
@@ -89,7 +101,7 @@ def as_taken(found: Split, p: dict[str, Any]) -> tuple[int, ...]:
 
 
 @settings(max_examples=300)
-@given(problems())
+@given(st.one_of(problems(), problems(hedged)))
 def test_nothing_allowed_is_cheaper(p: dict[str, Any]) -> None:
     found = split(**p)
     options = list(every_split(p))

@@ -5,6 +5,7 @@ import torch
 from residuals import MARKET, QDI, request
 from slicers import a_slicer
 
+from ml.hedging_cost import Hedging
 from ml.residual_cost import SquareRootResidual
 from ml.slicer.network import LEVELS
 from ml.slicer.residual import DAY_S, LONGEST_S, MOST_SHARE, CriticResidual
@@ -14,6 +15,7 @@ from rfq.domain.values import Quantity
 HALF_HOUR = {"horizon_s": LONGEST_S}
 WITHIN = int(MOST_SHARE * QDI.adv * LONGEST_S / DAY_S)
 """Lots that it was taught with."""
+UNHEDGED = SquareRootResidual(hedging=Hedging(share=0.0))
 
 
 def always(low: float, high: float) -> Slicer:
@@ -26,7 +28,7 @@ def always(low: float, high: float) -> Slicer:
 
 
 def test_within_what_it_was_taught_it_costs_what_the_critic_says():
-    curve = CriticResidual(always(-0.1, 0.5)).curve(request(WITHIN, **HALF_HOUR))
+    curve = CriticResidual(always(-0.1, 0.5), UNHEDGED).curve(request(WITHIN, **HALF_HOUR))
     spread_bps = 5.0
     for lots, cost, low, high in zip(curve.lots, curve.cost, curve.low, curve.high, strict=True):
         assert cost == pytest.approx(lots * 0.2 * spread_bps, rel=1e-4)
@@ -34,6 +36,16 @@ def test_within_what_it_was_taught_it_costs_what_the_critic_says():
         assert low <= cost <= high
     leaking = CriticResidual(always(-0.1, 0.5)).curve(request(WITHIN, leakage_bps=3.0, **HALF_HOUR))
     assert leaking.cost[-1] == pytest.approx(curve.cost[-1] + 3.0 * WITHIN)
+
+
+def test_what_winners_hedge_makes_each_lot_dearer_as_the_law_says_at_every_quantile():
+    slicer, asked, law = always(-0.1, 0.5), request(WITHIN, **HALF_HOUR), SquareRootResidual()
+    alone, beside = CriticResidual(slicer, UNHEDGED).curve(asked), CriticResidual(slicer, law).curve(asked)
+    added = [n * law.hedging_bps(asked, n) for n in alone.lots]
+    for field in ("cost", "low", "high"):
+        more = [b - a for a, b in zip(getattr(alone, field), getattr(beside, field), strict=True)]
+        assert more == pytest.approx(added, abs=1e-6)
+    assert min(added[1:-1]) > 0 and beside.cost[-1] == alone.cost[-1], "what is worked whole costs what it did"
 
 
 def test_beyond_it_every_lot_costs_more_as_the_square_root_says():
