@@ -59,6 +59,8 @@ def features(residual: Residual, seen: View, recent: Recent, moment: Moment, rul
     other_lots = torch.where(sign > 0, seen.ask_lots, seen.bid_lots)
     span = recent.count.clamp(min=1.0)
     usual = (r.volume_s * r.horizon_s * moment.step).clamp(min=1e-9)
+    # To the millisecond: live, the clock says the same in other sums.
+    decision_s = (r.horizon_s * moment.step * 1e3).round() / 1e3
     to_go = (1 - moment.elapsed) / moment.step.clamp(min=1e-9)
 
     def moved(back: int) -> torch.Tensor:
@@ -74,7 +76,7 @@ def features(residual: Residual, seen: View, recent: Recent, moment: Moment, rul
         torch.log(lots / (r.volume_s * r.horizon_s)) / 2 + 1,
         torch.log(usual / r.event_lots) / 3,
         torch.log((seen.left / to_go.clamp(min=1.0) / usual).clamp(min=1e-4)) / 2 + 1,
-        torch.log((r.horizon_s * moment.step).clamp(min=1e-3) / USUAL_DECISION_S),
+        torch.log(decision_s.clamp(min=1e-3) / USUAL_DECISION_S),
         leans[:, -1],
         leans[:, -1] - leans[:, -2],
         leans.mean(1),

@@ -73,7 +73,7 @@ def worked(ground: Ground) -> tuple[Execution, Played]:
     keep to it, are not played."""
     law = QUICK._replace(horizon_s=2.0, decisions=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BatchedMarket, "advance", lambda self, steps: None)
+        patch.setattr(BatchedMarket, "advance", lambda self, steps, where=None: None)
         patch.setattr(execution, "SWEEPS_S", (1,))
         (begun,) = executions(ground._replace(device=META, laws=[(1.0, law)]), 4, 2, 0, 0)
         actor = Actor().to(META)

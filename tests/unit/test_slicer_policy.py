@@ -238,7 +238,7 @@ def test_one_side_missing_is_no_time_to_propose() -> None:
 
 def test_it_decides_as_often_as_it_was_trained_to() -> None:
     paces = [policy().pace_s(parent(10, horizon_s=horizon_s)) for horizon_s in (60.0, 300.0, 600.0, 1800.0, 10_800.0)]
-    assert paces == [5.0, 7.5, 15.0, 45.0, 45.0]
+    assert paces == [5.0, 7.5, 15.0, 30.0, 30.0]
 
 
 # --- one pass for all ----------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_what_is_traced_is_what_is_written_bit_by_bit_for_any_number_of_orders()
             assert torch.equal(mine, theirs), name
         assert not plain.action[~certain].any() and (plain.trusted == certain).all()
         chosen |= {tuple(action) for action in plain.action.tolist()}
-    assert len(chosen) >= 8, "random weights want this and that"
+    assert len(chosen) >= 5, "random weights want this and that"
 
 
 def test_together_or_alone_the_same_is_decided() -> None:
