@@ -78,8 +78,9 @@ def drawn(
     """One episode a seed: equal seeds give equal episodes. `regimes` fixes the regime of each. Raises BadInput for a
     law that cannot be."""
     _check(law)
-    each, of = np.unique(np.asarray(seeds), return_inverse=True)
-    u = np.array([np.random.default_rng([int(seed), 0x5E]).random(8 + POOLS) for seed in each])[of]
+    # Members of a group share a seed.
+    of = {seed: np.random.default_rng([seed, 0x5E]).random(8 + POOLS) for seed in set(map(int, seeds))}
+    u = np.array([of[int(seed)] for seed in seeds])
     shares = np.cumsum([1 / len(REGIMES) if law.evenly else regime.share for regime in REGIMES])
     regime = np.minimum(np.searchsorted(shares, u[:, 2], side="right"), len(REGIMES) - 1)
     room_s = max(0.0, DAY_S - law.horizon_s - law.warm_up_s)

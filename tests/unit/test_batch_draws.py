@@ -68,6 +68,13 @@ def test_keys_of_near_seeds_have_nothing_in_common() -> None:
     assert torch.equal(keys, draws.keys_of(np.arange(4096), CPU))
 
 
+def test_seeds_of_all_lengths_keep_every_bit_and_equal_seeds_give_equal_keys() -> None:
+    seeds = [3, 2**64 - 1, 2**64 - 2, 3, 2**63, 5]
+    keys = draws.keys_of(seeds, CPU)
+    assert torch.equal(keys, torch.cat([draws.keys_of([seed], CPU) for seed in seeds]))
+    assert len(set(keys.tolist())) == 5 and keys[0] == keys[3]
+
+
 @pytest.mark.parametrize("slot", [draws.REFERENCE, draws.ARRIVALS, draws.POOLS, draws.SLOTS - 1])
 def test_words_are_uniform_over_markets_and_over_steps(slot: int) -> None:
     over_markets = draws.words(draws.keys_of(range(1 << 14), CPU), torch.tensor([77]), slot)

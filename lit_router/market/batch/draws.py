@@ -30,9 +30,9 @@ def _signed(word: int) -> int:
 
 def keys_of(seeds: Sequence[int] | np.ndarray, device: torch.device) -> torch.Tensor:
     """One key a market, int64 [B], from any whole numbers. Equal seeds give equal markets."""
-    each, of = np.unique(np.asarray(seeds), return_inverse=True)
-    words = [np.random.SeedSequence(int(seed)).generate_state(1, np.uint64)[0] for seed in each]
-    return torch.tensor(np.array(words, dtype=np.uint64).view(np.int64)[of], device=device)
+    # Many markets may share a seed.
+    of = {seed: np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] for seed in set(map(int, seeds))}
+    return torch.tensor(np.array([of[int(seed)] for seed in seeds], dtype=np.uint64).view(np.int64), device=device)
 
 
 def words(key: torch.Tensor, step: torch.Tensor, slot: torch.Tensor | int) -> torch.Tensor:
