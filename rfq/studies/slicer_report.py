@@ -52,7 +52,9 @@ class Plan(NamedTuple):
 
 QUICK = Plan(a_regime=64, judged=64, stressed=32)
 JUDGED_SEED = 5 * 10**8 + 5 * 10**7
-JUDGED = ("slicer", UNGUARDED)
+"""Episodes that the goals are judged on have seeds from here on."""
+OURS = ("slicer", UNGUARDED)
+"""Worked beside the rules below: as it is used, and without its guard."""
 ELSEWHERE = ("twap_market", "vwap_market", "twap_passive", "vwap_passive", "strong")
 """Rules worked in the named scenario and on recorded days."""
 
@@ -85,10 +87,10 @@ def run(plan: Plan, say: Callable[[str], None]) -> Figures:
     policies |= {UNGUARDED: learned(slicer, guarded=False)}
     say("the named scenario")
     paths = None if plan.a_regime > QUICK.a_regime else 16
-    figures.include(slicer_scenario.run(policies, JUDGED, plan.page, full=plan.full, paths=paths), "qdi")
+    figures.include(slicer_scenario.run(policies, OURS, plan.page, full=plan.full, paths=paths), "qdi")
     if plan.data is not None:
         say("recorded days")
-        replayed = slicer_recorded.run(policies, JUDGED, "strong", plan.data, full=plan.full)
+        replayed = slicer_recorded.run(policies, OURS, "strong", plan.data, full=plan.full)
         figures.include(replayed, "recorded")
     return figures
 

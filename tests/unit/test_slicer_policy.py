@@ -247,7 +247,7 @@ def test_it_decides_as_often_as_it_was_trained_to() -> None:
 def test_what_is_traced_is_what_is_written_bit_by_bit_for_any_number_of_orders() -> None:
     learned = policy()
     chosen = set()
-    for count in (1, 3, 64, 200):
+    for count in (1, 3, 64, 400):
         rows = learned._observed.rows(some(count))
         certain = torch.arange(count) % 5 > 0
         with torch.inference_mode():
@@ -256,7 +256,7 @@ def test_what_is_traced_is_what_is_written_bit_by_bit_for_any_number_of_orders()
             assert torch.equal(mine, theirs), name
         assert not plain.action[~certain].any() and (plain.trusted == certain).all()
         chosen |= {tuple(action) for action in plain.action.tolist()}
-    assert len(chosen) >= 5, "random weights want this and that"
+    assert len(chosen) >= 8, "random weights want this and that"
 
 
 def test_together_or_alone_the_same_is_decided() -> None:

@@ -33,10 +33,9 @@ warnings.filterwarnings("ignore", category=NumbaPerformanceWarning, message=".*[
 def _play(markets, laws, rules, first, steps, chosen, none, events, desks, weathers, givens, prices):
     place = place_of_thread(1)
     if place < len(markets) and chosen[place]:
-        mine = desks[:, place], weathers[:, place], givens[:, place], prices[:, place]
         play_on(
             markets, laws[0], rules[0], place, place + 1, first, steps, none, none, False, events,
-            mine[0], mine[1], mine[2], mine[3],
+            desks[:, place], weathers[:, place], givens[:, place], prices[:, place],
         )  # fmt: skip
 
 
