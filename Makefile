@@ -19,8 +19,8 @@ demo: $(STAMP)
 	@$(BIN)/rfq demo $(ARGS)
 
 test: $(STAMP)
-	@echo "== test: compiling the simulated market, where that was not done before (half a minute)"
-	@$(BIN)/python -m lit_router.market.batch
+	@echo "== test: compiling the simulated market, where that was not done before (a minute)"
+	@$(BIN)/python -m lit_router.market.batch 6 64
 	@echo "== test: pytest, against a real PostgreSQL and real sockets"
 	@$(BIN)/python -m pytest $(ARGS)
 

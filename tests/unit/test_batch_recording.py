@@ -26,7 +26,7 @@ def rng(seed: int = 1) -> np.random.Generator:
 
 def opened(parameters: BookParameters = REAL, count: int = 1, *, warm_s: float = 0.0, **settings: Any) -> BatchedMarket:
     character = CHARACTER._replace(mean_lots=parameters.mean_lots)
-    made = market(parameters, count, **{"characters": character, "pool_characters": (), "orders": 1} | settings)
+    made = market(parameters, count, **{"characters": character, "pool_characters": ()} | settings)
     made.advance(round(warm_s / STEP_S))
     return made
 
