@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from lit_router.domain.observation import Observation
@@ -70,7 +71,7 @@ class Observed:
 
     def rows(self, observations: Sequence[Observation]) -> torch.Tensor:
         """float64 [B, sum(PARTS)]; both best prices must be there."""
-        return torch.tensor([self._row(seen) for seen in observations], dtype=torch.float64)
+        return torch.from_numpy(np.array([self._row(seen) for seen in observations]))
 
     def remember(self, observations: Sequence[Observation], recents: torch.Tensor) -> None:
         """What `remembered` made of the rows, [B, columns of RECENT]: of the next ones it is the past."""

@@ -14,15 +14,16 @@ from lit_router.domain.observation import Observation
 from lit_router.market.parameters import load
 from lit_router.volume_curve import U_SHAPE
 from ml.slicer.actions import CROSS, DARK, PLACE
+from ml.slicer.deciding import TOLD, levels
 from ml.slicer.episodes import EpisodeLaw
 from ml.slicer.execution import ADDED, FIRST_POOL, RESTING, Execution
 from ml.slicer.features import NAMES, features
 from ml.slicer.guard import Guard
 from ml.slicer.network import Actor, tail_level
-from ml.slicer.observed import MOST_REMEMBERED, RECENT, Observed, places, situations
-from ml.slicer.policy import TOLD, Decided, LearnedSlices, by_rule_alone, levels, tuned_rule
+from ml.slicer.observed import MOST_REMEMBERED, Observed, places, situations
+from ml.slicer.policy import LearnedSlices, by_rule_alone, tuned_rule
 from ml.slicer.rules import Rule, intend
-from ml.slicer.situation import BACK, Recent, remembered
+from ml.slicer.situation import Recent, remembered
 from ml.slicer.weights import Envelope, Slicer
 from rfq.domain.errors import BadInput
 from rfq.domain.order import ParentOrder, TimeInForce
@@ -244,21 +245,6 @@ def test_it_decides_as_often_as_it_was_trained_to() -> None:
 # --- one pass for all ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_traced_is_what_is_written_bit_by_bit_for_any_number_of_orders() -> None:
-    learned = policy()
-    chosen = set()
-    for count in (1, 3, 64, 400):
-        rows = learned._observed.rows(some(count))
-        certain = torch.arange(count) % 5 > 0
-        with torch.inference_mode():
-            played, plain = Decided(*learned._play(rows, certain)), learned.decide(rows, certain)
-        for name, mine, theirs in zip(Decided._fields, played, plain, strict=True):
-            assert torch.equal(mine, theirs), name
-        assert not plain.action[~certain].any() and (plain.trusted == certain).all()
-        chosen |= {tuple(action) for action in plain.action.tolist()}
-    assert len(chosen) >= 8, "random weights want this and that"
-
-
 def test_together_or_alone_the_same_is_decided() -> None:
     together = policy().propose(some(64))
     alone = policy()
@@ -353,17 +339,6 @@ def test_a_little_outside_in_one_or_two_is_borne_and_in_three_it_is_not() -> Non
     assert guard.reason(beyond(**many)[0]).endswith(" and 2 more")
 
 
-def test_what_is_not_a_number_is_the_rules() -> None:
-    learned = policy((ALL, RULE, RULE))
-    rows, sure = learned._observed.rows([now(parent(1000))]), torch.ones(1, dtype=torch.bool)
-    assert learned.decide(rows, sure).trusted.item()
-    fixed, view = range(9), range(15, 22)
-    for column in (*fixed, 12, 13, *view, RECENT.start + BACK, RECENT.stop - 1):
-        broken = rows.clone()
-        broken[0, column] = math.nan
-        assert not learned.decide(broken, sure).trusted.item(), column
-
-
 def test_a_doubt_from_elsewhere_hands_over_too() -> None:
     slicer = a_slicer((ALL, RULE, RULE))
     doubts = lambda seen: ["forecasters disagree" if one.order.quantity == 500 else "" for one in seen]  # noqa: E731
@@ -403,9 +378,3 @@ def test_an_untrained_slicer_is_the_rule() -> None:
     for observation in some(12):
         (found,) = learned.propose([observation])
         assert [(p.venue, p.quantity, p.price) for p in found.proposals] == rule_only(observation, slicer.rule)
-
-
-def test_what_is_remembered_is_as_wide_as_its_place_in_a_row() -> None:
-    learned = policy()
-    rows = learned._observed.rows(some(2))
-    assert learned.decide(rows, torch.ones(2, dtype=torch.bool)).recent.shape == rows[:, RECENT].shape
