@@ -1,16 +1,12 @@
 """Fixtures of every suite: virtual time, a real PostgreSQL with a fresh database a test, the recorded data."""
 
+import one_thread  # noqa: F401, I001  # The first of all.
 import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
-
-# The suite runs one process a core: threads of OpenMP and BLAS within each would spin against one another, which takes
-# many times as long. Before numpy and torch are loaded; child processes inherit it.
-for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(threads, "1")
 
 import asyncpg
 import pytest
