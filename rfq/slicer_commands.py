@@ -95,12 +95,10 @@ def _train_slicer(options: argparse.Namespace) -> None:
         code=_code_version(),
     )
     found = training.all_seeds(given, say, _jobs(options))
-    seed, path, _ = training.median(found)
-    slicer = weights.load(path)
-    each = {str(number): judged._asdict() for number, _, judged in found}
+    slicer = training.kept(found, training.ground_of(given))
     out = options.out or weights.SHIPPED
-    weights.save(slicer._replace(card=slicer.card | {"validation_by_seed": each}), out)
-    say(f"saved {slicer.version} of seed {seed}, the median, as {out}")
+    weights.save(slicer, out)
+    say(f"saved {slicer.version} of seed {slicer.card['seed']}, the median, as {out}")
 
 
 def _evaluate_slicer(options: argparse.Namespace) -> None:

@@ -28,8 +28,8 @@ UNGUARDED = "unguarded"
 
 def likeliest(slicer: Slicer) -> Act:
     """The policy as it is used: what its guard does not trust it with is the rule's."""
-    guard = Guard(slicer.envelope)
-    return lambda x, may: best(slicer.actor(x, may)) * guard.trusts(guard.beyond(x))[:, None]
+    guard = Guard(slicer)
+    return lambda x, may: best(slicer.actor(x, may)) * guard.trusts(x)[:, None]
 
 
 def without(slicer: Slicer, what: str) -> Act:

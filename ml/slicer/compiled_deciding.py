@@ -248,9 +248,13 @@ def allow(row, may) -> None:
 
 
 @compiled
-def conclude(rows, terms, may, wanted, trusted, logits, quantiles, action, lots, told) -> None:
-    """From the networks' answers to the action, what is wanted `lots` [B, 3 + POOLS] and quantiles of the cost."""
+def conclude(rows, terms, most_apart, may, wanted, trusted, logits, forecasts, action, lots, told) -> None:
+    """From the networks' answers to the action, what is wanted `lots` [B, 3 + POOLS] and quantiles of the cost.
+    `forecasts` [critics, B, levels]: sorted here; where they lie apart nothing is trusted."""
     for k in range(len(rows)):
+        for critic in range(len(forecasts)):
+            forecasts[critic, k].sort()
+        trusted[k] = trusted[k] and apart(forecasts[:, k]) <= most_apart
         for head in range(3):
             best = 0
             for choice in range(1, 6):
@@ -259,11 +263,28 @@ def conclude(rows, terms, may, wanted, trusted, logits, quantiles, action, lots,
                     best = choice
             action[k, head] = best
         intend(rows[k], wanted[k], terms, action[k], lots[k])
-        ordered = np.sort(quantiles[k])
+        ordered = forecasts[0, k]
         for place in range(len(terms.told)):
             at = min(max(terms.told[place], np.float32(0.0)), np.float32(len(ordered) - 1))
             low = min(int(at), len(ordered) - 2)
             told[k, place] = ordered[low] + (at - np.float32(low)) * (ordered[low + 1] - ordered[low])
+
+
+@compiled
+def apart(forecasts) -> float:
+    """`Guard.apart`, of one row."""
+    critics, levels = forecasts.shape
+    if critics == 1:
+        return 0.0
+    total = 0.0
+    for level in range(levels):
+        mean = square = 0.0
+        for critic in range(critics):
+            mean += np.float64(forecasts[critic, level]) / critics
+        for critic in range(critics):
+            square += (forecasts[critic, level] - mean) ** 2
+        total += math.sqrt(square / (critics - 1))
+    return total / levels
 
 
 @compiled
@@ -311,10 +332,12 @@ class Deciding:
     def __init__(self, slicer: Slicer) -> None:
         """Compiles what is not in the cache: some ten seconds the first time on a machine."""
         self._rule = Rule._make(map(float, slicer.rule))  # One type each: compiled once.
-        self._low, self._high = (bound.numpy().astype(np.float32) for bound in slicer.envelope)
+        self._low, self._high = (bound.numpy().astype(np.float32) for bound in slicer.envelope[:2])
+        self._most_apart = float(slicer.envelope.apart)
         self._reach = np.maximum(self._high - self._low, np.float32(guard.LEAST_RANGE))
         self._actor = layers_of(slicer.actor.layers)
-        self._critic = [layers_of(slicer.critic.value), layers_of(slicer.critic.quantiles)]
+        self._value = layers_of(slicer.critic.value)
+        self._forecasts = [layers_of(network) for network in (slicer.critic.quantiles, *slicer.opinions)]
         self(np.zeros((1, LAYOUT[-1])), np.ones(1, np.bool_))
 
     def __call__(self, rows: Floats, certain: NDArray[np.bool_]) -> Decided:
@@ -328,13 +351,15 @@ class Deciding:
         )
         with torch.inference_mode():
             seen = torch.from_numpy(x)
-            logits, value, quantiles = (_through(layers, seen) for layers in (self._actor, *self._critic))
+            logits, value = _through(self._actor, seen), _through(self._value, seen)
+            forecasts = torch.stack([_through(layers, seen) for layers in self._forecasts])
         action, lots = np.empty((count, 3), np.int64), np.empty((count, 3 + POOLS), np.int64)
         estimate = np.empty((count, 1 + len(TOLD)), np.float32)
         estimate[:, 0] = value[:, 0].numpy()
         conclude(
-            rows, TERMS, may, wanted, trusted, logits.numpy(), quantiles.numpy(), action, lots, estimate[:, 1:]
-        )
+            rows, TERMS, self._most_apart, may, wanted, trusted, logits.numpy(), forecasts.numpy(),
+            action, lots, estimate[:, 1:],
+        )  # fmt: skip
         return Decided(*(torch.from_numpy(part) for part in (action, trusted, x, lots, estimate, recent)))
 
 

@@ -40,13 +40,12 @@ class Decided(NamedTuple):
 
 def decide(slicer: Slicer, rows: torch.Tensor, certain: torch.Tensor) -> Decided:
     """The decision on rows of `Observed`; `certain`, bool [B], is False where there is a doubt."""
-    guard = Guard(slicer.envelope)
     residual, moment, seen, recent, possible = situations(rows)
     recent = remembered(recent, seen)
     rule = intend(slicer.rule, residual, seen, moment)
     rule = rule._replace(cross=rule.cross * possible.cross)
     x = features(residual, seen, recent, moment, rule)
-    trusted = guard.trusts(guard.beyond(x)) & certain
+    trusted = Guard(slicer).trusts(x) & certain
     action = best(slicer.actor(x, allowed(residual) & within_limits(possible))) * trusted[:, None]
     value, quantiles = slicer.critic(x)
     intent = held_back(intended(action, rule, residual, seen, moment), possible)

@@ -52,7 +52,7 @@ class LearnedSlices:
         doubts: Doubts | None = None,
     ) -> None:
         self.version, self._doubts = slicer.version, doubts
-        self._guard = Guard(slicer.envelope)
+        self._guard = Guard(slicer)
         self._observed = Observed(instruments, curve)
         self._decide = Deciding(slicer)
 
@@ -75,15 +75,14 @@ class LearnedSlices:
         d = self._decide(self._observed.rows(observations).numpy(), np.array([not why for why in doubts]))
         self._observed.remember(observations, d.recent)
         # Seldom needed, and cheaper for all at once than row by row.
-        beyond = None if d.trusted.all() else self._guard.beyond(d.x)
+        reasons = doubts if d.trusted.all() else self._guard.reasons(d.x)
         per_row = zip(
-            observations, doubts, d.action.tolist(), d.trusted.tolist(), d.intent.tolist(), d.estimate.tolist(),
-            strict=True,
+            observations, doubts, reasons,
+            d.action.tolist(), d.trusted.tolist(), d.intent.tolist(), d.estimate.tolist(), strict=True,
         )  # fmt: skip
         found: list[Slice] = []
-        for place, (seen, why, action, trusted, intent, estimate) in enumerate(per_row):
-            if beyond is not None and not trusted:
-                why = why or self._guard.reason(beyond[place])
+        for seen, doubt, reason, action, trusted, intent, estimate in per_row:
+            why = "" if trusted else doubt or reason
             told = [round(number, 4) for number in estimate]
             found.append(Slice(self._proposals(seen, intent), self._decision(seen, action, why, told)))
         return found

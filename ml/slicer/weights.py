@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from ml.slicer.actions import HEADS
 from ml.slicer.features import NAMES
-from ml.slicer.network import Actor, Critic
+from ml.slicer.network import LEVELS, Actor, Critic, layers
 from ml.slicer.rules import Rule
 from rfq.domain.errors import BadInput
 
@@ -26,6 +27,8 @@ class Envelope(NamedTuple):
 
     low: torch.Tensor
     high: torch.Tensor
+    apart: torch.Tensor = torch.tensor(torch.inf)
+    """How far forecasts of the cost lay apart there in all but the last thousandth, usual spreads, []; see Guard."""
 
 
 class Slicer(NamedTuple):
@@ -37,6 +40,8 @@ class Slicer(NamedTuple):
     envelope: Envelope
     card: dict[str, Any]
     """Data, seed, code version, figures; `version` names the weights."""
+    opinions: tuple[nn.Sequential, ...] = ()
+    """Forecasts of the cost by the critics of other seeds; see Guard."""
 
     @property
     def version(self) -> str:
@@ -48,6 +53,8 @@ def save(slicer: Slicer, path: Path) -> None:
     tensors = {f"actor.{name}": value for name, value in slicer.actor.state_dict().items()}
     tensors |= {f"critic.{name}": value for name, value in slicer.critic.state_dict().items()}
     tensors |= {f"envelope.{name}": value for name, value in slicer.envelope._asdict().items()}
+    for place, opinion in enumerate(slicer.opinions):
+        tensors |= {f"opinion.{place}.{name}": value for name, value in opinion.state_dict().items()}
     card = slicer.card | {"rule": slicer.rule._asdict(), "features": list(NAMES), "heads": list(HEADS)}
     half = path.with_suffix(".part")
     try:
@@ -70,15 +77,19 @@ def load(path: Path = SHIPPED, device: str | torch.device = "cpu") -> Slicer:
     if card["features"] != list(NAMES) or card["heads"] != list(HEADS):
         raise BadInput("slicer", str(path), "was trained on other features or actions")
     actor, critic = Actor().to(device), Critic().to(device)
+    count = len({name.split(".")[1] for name in tensors if name.startswith("opinion.")})
+    opinions = tuple(layers(len(LEVELS), 1.0).to(device) for _ in range(count))
     try:
         actor.load_state_dict(_of(tensors, "actor."))
         critic.load_state_dict(_of(tensors, "critic."))
         envelope = Envelope(**_of(tensors, "envelope."))
+        for place, opinion in enumerate(opinions):
+            opinion.load_state_dict(_of(tensors, f"opinion.{place}."))
     except (RuntimeError, TypeError) as reason:
         raise BadInput("slicer", str(path), f"must hold this actor and critic: {reason}") from None
-    actor.eval().requires_grad_(False)
-    critic.eval().requires_grad_(False)
-    return Slicer(actor, critic, Rule(**card["rule"]), envelope, card)
+    for network in (actor, critic, *opinions):
+        network.eval().requires_grad_(False)
+    return Slicer(actor, critic, Rule(**card["rule"]), envelope, card, opinions)
 
 
 def _of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -21,10 +21,12 @@ from ml.slicer.curves import Curves
 from ml.slicer.episodes import STANDARD, EpisodeLaw
 from ml.slicer.execution import Execution
 from ml.slicer.ground import Ground
+from ml.slicer.guard import Guard
 from ml.slicer.network import best
 from ml.slicer.playing import by_policy, by_rule, played
 from ml.slicer.rules import read
 from ml.slicer.weights import Envelope, Slicer, save
+from ml.slicer.weights import load as load_slicer
 from rfq.domain.errors import BadInput
 from rfq.studies.side_by_side import side_by_side
 
@@ -97,7 +99,7 @@ def one_seed(run: Run, seed: int, say: Callable[[str], None] = print) -> tuple[P
     """Trains one seed to the end, from its checkpoint if there is one: where its weights lie, and how good they are."""
     torch.set_num_threads(1)
     learning, plan = LEARNING[run.algorithm], run.plan
-    ground = Ground([load(name) for name in run.sets], laws(), read(run.rules)["strong"], run.device)
+    ground = ground_of(run)
     folder = run.folder / f"seed-{seed}"
     checkpoint, terms = folder / "checkpoint.pt", {"seed": seed, "sets": list(run.sets), **plan._asdict()}
     learner = learning.begun(plan, seed, run.device)
@@ -113,10 +115,11 @@ def one_seed(run: Run, seed: int, say: Callable[[str], None] = print) -> tuple[P
                 say(f"seed {seed}: update {progress.update} of {plan.updates}: {progress.shortfall_spreads:+.4f}")
 
         learning.train(learner, ground, plan, seed, after, first)
-    slicer = Slicer(learner.actor, learner.critic, ground.rule, envelope(learner.actor, ground), {})
+    bounds = envelope(visited(learner.actor, ground))
+    slicer = Slicer(learner.actor, learner.critic, ground.rule, bounds, {})
     judged = validated(slicer.actor, ground)
     path = folder / "slicer.safetensors"
-    save(slicer._replace(card=card(run, seed, slicer, judged)), path)
+    save(named(slicer._replace(card=card(run, seed, judged))), path)
     return path, judged
 
 
@@ -138,6 +141,32 @@ def median(found: Sequence[tuple[int, Path, Judged]]) -> tuple[int, Path, Judged
     return found[len(found) // 2]
 
 
+def kept(found: Sequence[tuple[int, Path, Judged]], ground: Ground) -> Slicer:
+    """The median, with the others' forecasts beside its critic's, and in its card what each came to."""
+    seed, path, _ = median(found)
+    others = [(number, load_slicer(its)) for number, its, _ in found if number != seed]
+    slicer = with_opinions(load_slicer(path), [other.critic.quantiles for _, other in others], ground)
+    told = {
+        "validation_by_seed": {str(number): judged._asdict() for number, _, judged in found},
+        "opinions_of_seeds": [number for number, _ in others],
+    }
+    return named(slicer._replace(card=slicer.card | told))
+
+
+def with_opinions(slicer: Slicer, opinions: Sequence[nn.Sequential], ground: Ground) -> Slicer:
+    """The slicer with further forecasts of the cost, and how far they lie apart where its policy goes."""
+    slicer = slicer._replace(opinions=tuple(opinions))
+    with torch.inference_mode():
+        apart = Guard(slicer).apart(visited(slicer.actor, ground)).sort().values
+    most = apart[len(apart) - 1 - round(OUTSIDE * len(apart))] if opinions else torch.tensor(torch.inf)
+    return slicer._replace(envelope=slicer.envelope._replace(apart=most.clone()))
+
+
+def ground_of(run: Run) -> Ground:
+    """What it is trained on."""
+    return Ground([load(name) for name in run.sets], laws(), read(run.rules)["strong"], run.device)
+
+
 def validated(actor: nn.Module, ground: Ground) -> Judged:
     """The likeliest actions beside the rule, on the same validation episodes."""
     mine, its = [], []
@@ -157,8 +186,8 @@ def validated(actor: nn.Module, ground: Ground) -> Judged:
     return Judged(float(ours.mean()), float(theirs.mean()), float(apart.mean()), half)
 
 
-def envelope(actor: nn.Module, ground: Ground, episodes: int = 256) -> Envelope:
-    """Bounds of each feature where the policy that was learned goes, all but OUTSIDE on either side."""
+def visited(actor: nn.Module, ground: Ground, episodes: int = 256) -> torch.Tensor:
+    """Features where the policy that was learned goes, float32 [N, F]."""
     seen = []
     with torch.inference_mode():
         for place, parameters in enumerate(ground.sets):
@@ -166,19 +195,29 @@ def envelope(actor: nn.Module, ground: Ground, episodes: int = 256) -> Envelope:
                 first = VALIDATION_SEED + 10**6 * (place * len(ground.laws) + number + 1)
                 execution = Execution(parameters, range(first, first + episodes), law, device=ground.device)
                 seen.append(played(lambda x, may: best(actor(x, may)), ground.rule, execution).x.flatten(0, 1))
-    x = torch.cat(seen).sort(0).values
+    return torch.cat(seen)
+
+
+def envelope(x: torch.Tensor) -> Envelope:
+    """Bounds of each feature, all but OUTSIDE on either side."""
+    x = x.sort(0).values
     out = round(OUTSIDE * len(x))
     return Envelope(x[out], x[-1 - out])
 
 
-def card(run: Run, seed: int, slicer: Slicer, judged: Judged) -> dict[str, Any]:
-    """What these weights are. The version is a digest of the networks and the rule."""
-    plan, digest = run.plan, hashlib.sha256(repr(slicer.rule).encode())
-    for network in (slicer.actor, slicer.critic):
+def named(slicer: Slicer) -> Slicer:
+    """With its version in its card: a digest of the networks and the rule."""
+    digest = hashlib.sha256(repr(slicer.rule).encode())
+    for network in (slicer.actor, slicer.critic, *slicer.opinions):
         for name, value in sorted(network.state_dict().items()):
             digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return slicer._replace(card=slicer.card | {"version": f"slicer-{digest.hexdigest()[:12]}"})
+
+
+def card(run: Run, seed: int, judged: Judged) -> dict[str, Any]:
+    """What these weights are."""
+    plan = run.plan
     return {
-        "version": f"slicer-{digest.hexdigest()[:12]}",
         "algorithm": run.algorithm,
         "seed": seed,
         "code": run.code,

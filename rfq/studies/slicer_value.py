@@ -35,7 +35,7 @@ class Foretold(NamedTuple):
 
 def foretold(slicer: weights.Slicer, sets: tuple[str, ...], episodes: int) -> Foretold:
     """`episodes` in each set, the standard laws by their weights."""
-    each, guard = list[tuple[torch.Tensor, ...]](), Guard(slicer.envelope)
+    each, guard = list[tuple[torch.Tensor, ...]](), Guard(slicer)
     with torch.inference_mode():
         for name in sets:
             first, parameters = SEED, load(name)
@@ -47,7 +47,7 @@ def foretold(slicer: weights.Slicer, sets: tuple[str, ...], episodes: int) -> Fo
                 share = r.lots / (r.volume_s * r.horizon_s)
                 record = played(likeliest(slicer), slicer.rule, run)
                 _, quantiles = slicer.critic(record.x[0])
-                trusted = guard.trusts(guard.beyond(record.x.flatten(0, 1))).view(record.x.shape[:2])
+                trusted = guard.trusts(record.x.flatten(0, 1)).view(record.x.shape[:2])
                 each.append((share, quantiles.sort(1).values, -record.reward.sum(0), 1 - trusted.double().mean(0)))
     return Foretold(*(torch.cat(part).double().numpy() for part in zip(*each, strict=True)))
 

@@ -30,14 +30,16 @@ RULES = (
 
 
 def at_random(seed: int, rule: Rule) -> Slicer:
-    """Networks that want this and that, and an envelope that about half of what they see lies in."""
+    """Networks that want this and that, and an envelope that about half of what they see lies in; and further critics
+    that agree about half of the time."""
     torch.manual_seed(seed)
     actor, critic = Actor(), Critic()
     with torch.no_grad():
         actor.layers.get_parameter("4.weight").mul_(200.0)
         actor.layers.get_parameter("4.bias").zero_()
-    bound = torch.full((36,), 2.0)
-    return Slicer(actor, critic, rule, Envelope(-bound, bound), {"version": "random"})
+    opinions = tuple(Critic().quantiles for _ in range(seed % 3))
+    bound, apart = torch.full((36,), 2.0), torch.tensor(0.55)
+    return Slicer(actor, critic, rule, Envelope(-bound, bound, apart), {"version": "random"}, opinions)
 
 
 def same(slicer: Slicer, deciding: Deciding, rows: torch.Tensor, certain: torch.Tensor) -> Decided:

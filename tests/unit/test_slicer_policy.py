@@ -3,6 +3,7 @@ no experience the rule decides and the record says so."""
 
 import json
 import math
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -317,26 +318,45 @@ def test_outside_of_training_the_rule_decides_and_says_so(side: Side, at_s: floa
 
 
 def test_a_little_outside_in_one_or_two_is_borne_and_in_three_it_is_not() -> None:
-    guard = Guard(narrow(left=(0.0, 1.0), elapsed=(0.0, 1.0), risk=(0.0, 1.0), last=(0.0, 0.0)))
+    bounds = narrow(left=(0.0, 1.0), elapsed=(0.0, 1.0), risk=(0.0, 1.0), last=(0.0, 0.0))
+    guard = Guard(a_slicer(envelope=bounds))
     place = {name: NAMES.index(name) for name in NAMES}
 
-    def beyond(**values: float) -> torch.Tensor:
+    def looks(**values: float) -> torch.Tensor:
         x = torch.zeros(1, len(NAMES))
         for name, value in values.items():
             x[0, place[name]] = value
-        return guard.beyond(x)
+        return x
 
     def trusts(**values: float) -> bool:
-        return bool(guard.trusts(beyond(**values)))
+        return bool(guard.trusts(looks(**values)))
 
     assert trusts() and trusts(left=1.2) and trusts(left=1.2, elapsed=-0.2) and trusts(last=0.04)
     assert not trusts(left=1.2, elapsed=-0.2, risk=1.1), "three"
     assert not trusts(left=1.6), "far"
     assert not trusts(last=0.06), "what never varied is not known where it does"
     assert not trusts(left=math.nan) and not trusts(left=math.inf)
-    assert guard.reason(beyond(left=1.2, risk=1.3)[0]) == "outside of training: risk, left"
+    assert guard.reasons(looks(left=1.2, risk=1.3, last=1.0)) == ["outside of training: last, risk, left"]
     many = dict.fromkeys(NAMES[:4], 6.0) | {"spread": 7.0, "adverse": 5.5}
-    assert guard.reason(beyond(**many)[0]).endswith(" and 2 more")
+    assert guard.reasons(looks(**many))[0].endswith(" and 2 more")
+
+
+def test_where_forecasts_of_the_cost_disagree_the_rule_decides_and_says_so() -> None:
+    slicer, observation = a_slicer((ALL, RULE, RULE)), now(parent(1000))
+    other = deepcopy(slicer.critic.quantiles)
+    with torch.no_grad():
+        other.get_parameter("4.bias").add_(2.0)  # Always 2 spreads dearer: 2 / sqrt(2) apart.
+    for most, agree in ((1.42, True), (1.41, False)):
+        envelope = ALL_OF_IT._replace(apart=torch.tensor(most))
+        doubled = slicer._replace(envelope=envelope, opinions=(other,))
+        (found,) = LearnedSlices(doubled, INSTRUMENTS).propose([observation])
+        assert found.decision is not None
+        assert found.decision.guard == ("" if agree else "forecasts of the cost disagree")
+        wanted = [(p.venue, p.quantity, p.price) for p in found.proposals]
+        assert (wanted == rule_only(observation, slicer.rule)) == (not agree)
+    agreed = slicer._replace(envelope=ALL_OF_IT._replace(apart=torch.tensor(0.0)), opinions=(slicer.critic.quantiles,))
+    (found,) = LearnedSlices(agreed, INSTRUMENTS).propose([observation])
+    assert found.decision is not None and not found.decision.guard
 
 
 def test_a_doubt_from_elsewhere_hands_over_too() -> None:

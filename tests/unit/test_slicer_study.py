@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from slicers import a_slicer
 
 from lit_router.market.batch.regimes import REGIMES
@@ -12,6 +13,7 @@ from lit_router.market.parameters import load
 from ml.slicer import weights
 from ml.slicer.ablation import TAKEN, UNGUARDED
 from ml.slicer.episodes import EpisodeLaw
+from ml.slicer.guard import Guard
 from ml.slicer.rules import SUBMIT_AND_LEAVE, TWAP, Rule, read
 from ml.slicer.tuning import Bench, tuned
 from rfq.domain.errors import BadInput
@@ -142,10 +144,19 @@ def test_a_seed_comes_with_its_card(
     small = training.ppo.Plan(updates=1, groups=4, group=2)
     monkeypatch.setattr(training.ppo, "Plan", lambda: small)
     monkeypatch.setattr(training, "VALIDATION_EPISODES", 16)
-    run = training.Run(tmp_path / "run", sets=("large_tick",), seeds=(5,), rules=rules, code="abc")
-    ((seed, path, judged),) = training.all_seeds(run, heard)
+    run = training.Run(tmp_path / "run", sets=("large_tick",), seeds=(5, 6), rules=rules, code="abc")
+    found = sorted(training.all_seeds(run, heard))
+    (seed, path, judged), (_, other, _) = found
     slicer = weights.load(path)
     assert seed == 5 and slicer.card["seed"] == 5 and slicer.card["code"] == "abc"
     assert slicer.card["validation"] == pytest.approx(judged._asdict()) and slicer.version.startswith("slicer-")
     assert (slicer.envelope.low <= slicer.envelope.high).all() and slicer.rule == RULES["strong"]
     assert json.loads(json.dumps(slicer.card))["episodes"] == 8
+    # The median is kept, of two the worse, here the last; and what the other's critic says of the cost.
+    kept, median, ground = training.kept(found, training.ground_of(run)), weights.load(other), training.ground_of(run)
+    assert kept.card["seed"] == 6 and kept.card["opinions_of_seeds"] == [5] and set(kept.card["validation_by_seed"])
+    assert kept.version != median.version
+    x = training.visited(kept.actor, ground, 64)
+    assert torch.equal(kept.opinions[0](x), slicer.critic.quantiles(x))
+    within = (Guard(kept).apart(x) <= kept.envelope.apart).float().mean()
+    assert within > 0.99 and 0 < kept.envelope.apart < torch.inf

@@ -16,7 +16,9 @@ from rfq.domain.errors import BadInput
 def a_slicer() -> Slicer:
     torch.manual_seed(1)
     low = torch.zeros(len(NAMES))
-    return Slicer(Actor(), Critic(), Rule(grace=0.3), Envelope(low, low + 1), {"version": "one"})
+    opinions = (Critic().quantiles, Critic().quantiles)
+    bounds = Envelope(low, low + 1, torch.tensor(0.25))
+    return Slicer(Actor(), Critic(), Rule(grace=0.3), bounds, {"version": "one"}, opinions)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -25,7 +27,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     again = load(path)
     x, may = torch.randn(5, len(NAMES)), torch.ones(5, 18, dtype=torch.bool)
     assert all(torch.equal(a, b) for a, b in zip(slicer.actor(x, may), again.actor(x, may), strict=True))
-    assert torch.equal(slicer.critic(x)[1], again.critic(x)[1])
+    assert torch.equal(slicer.critic(x)[1], again.critic(x)[1]) and again.envelope.apart == 0.25
+    assert len(again.opinions) == 2
+    assert all(torch.equal(a(x), b(x)) for a, b in zip(slicer.opinions, again.opinions, strict=True))
     assert again.rule == slicer.rule and again.version == "one" and torch.equal(again.envelope.high, low_high()[1])
     assert path.stat().st_size < 5_000_000 and not path.with_suffix(".part").exists()
 
