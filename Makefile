@@ -13,14 +13,16 @@ ARGS ?=
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
-	@echo "== demo: compiling the simulated market, where that was not done before (half a minute)"
+	@echo "== demo: compiling the simulated market and the slicer, where that was not done before (a minute)"
 	@$(BIN)/python -m lit_router.market.batch
+	@$(BIN)/python -m ml.slicer
 	@echo "== demo: database, service and dealers, then a block of 500,000 shares (about two minutes)"
 	@$(BIN)/rfq demo $(ARGS)
 
 test: $(STAMP)
-	@echo "== test: compiling the simulated market, where that was not done before (a minute)"
+	@echo "== test: compiling the simulated market and the slicer, where that was not done before (two minutes)"
 	@$(BIN)/python -m lit_router.market.batch 6 64
+	@$(BIN)/python -m ml.slicer
 	@echo "== test: pytest, against a real PostgreSQL and real sockets"
 	@$(BIN)/python -m pytest $(ARGS)
 

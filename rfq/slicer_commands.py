@@ -1,13 +1,13 @@
 """The subcommands about working the residual: rules, slicer and forecasters. Each loads only what it needs."""
 
 import argparse
-import os
-import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rfq.code_version import code_version
 from rfq.domain.errors import BadInput
+from rfq.reporting import add_report, told
 
 say = partial(print, flush=True)
 
@@ -47,13 +47,14 @@ def add_evaluations(evaluations: Any) -> None:
     slicer.add_argument("--page", type=Path, metavar="FILE.png", help="also draw a path of the named scenario")
     slicer.add_argument("--weights", type=Path, metavar="FILE", help="the policy (default: the shipped one)")
     slicer.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what is played; goes on from there")
-    slicer.add_argument("--report", type=Path, metavar="FILE.md", help="also write the tables, with the code's version")
+    add_report(slicer)
     slicer.add_argument("--jobs", type=int, default=2, help="processes side by side (default 2)")
     slicer.set_defaults(run=_evaluate_slicer)
     forecasters = evaluations.add_parser("forecasters", help="forecasts of the market, beside simple baselines")
     forecasters.add_argument("--json", action="store_true", help="one object: figures and goals")
     forecasters.add_argument("--data", type=Path, metavar="FOLDER", help="recorded data, beside simulated markets")
     forecasters.add_argument("--weights", type=Path, metavar="FILE", help="trained ones (default: trained now)")
+    add_report(forecasters)
     forecasters.set_defaults(run=_evaluate_forecasters)
 
 
@@ -92,7 +93,7 @@ def _train_slicer(options: argparse.Namespace) -> None:
         algorithm=options.algorithm,
         changes=tuple(options.plan),
         device=options.device,
-        code=_code_version(),
+        code=code_version(),
     )
     found = training.all_seeds(given, say, _jobs(options))
     slicer = training.kept(found, training.ground_of(given))
@@ -114,10 +115,7 @@ def _evaluate_slicer(options: argparse.Namespace) -> None:
         page=options.page,
         full=options.full,
     )
-    found = report.run(plan, progress)
-    if options.report:
-        report.written([found], options.report, _code_version())
-    found.print(as_json=options.json)
+    told(report.run(plan, progress), options)
 
 
 def _train_forecasters(options: argparse.Namespace) -> None:
@@ -126,7 +124,7 @@ def _train_forecasters(options: argparse.Namespace) -> None:
     from rfq.studies.slicer_training import SETS
 
     sets = [parameters.load(name) for name in SETS]
-    found = study.train_forecasters(sets, options.data, options.out, options.seed, _code_version(), say)
+    found = study.train_forecasters(sets, options.data, options.out, options.seed, code_version(), say)
     say(f"saved {found.version} as {options.out}")
 
 
@@ -139,22 +137,10 @@ def _evaluate_forecasters(options: argparse.Namespace) -> None:
 
     sets = [parameters.load(name) for name in SETS]
     trained = weights.load(options.weights) if options.weights else None
-    found = study.evaluate_forecasters(sets, options.data, trained, progress, code=_code_version())
-    found.print(as_json=options.json)
+    told(study.evaluate_forecasters(sets, options.data, trained, progress, code=code_version()), options)
 
 
 def _jobs(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise BadInput("--jobs", options.jobs, "must be at least 1")
     return options.jobs
-
-
-def _code_version() -> str:
-    """Of a checkout, or as SOTTO_CODE_VERSION says where there is none; else nobody knows."""
-    if told := os.environ.get("SOTTO_CODE_VERSION"):
-        return told
-    try:
-        asked = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

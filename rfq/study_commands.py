@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rfq import slicer_commands
 from rfq.domain.errors import BadInput
+from rfq.reporting import add_report, told
 
 if TYPE_CHECKING:
     from ml.dealer_models import DealerModels
@@ -68,12 +69,13 @@ def _evaluate(commands: Any) -> None:
     known.add_argument("--json", action="store_true", help="one object: figures and goals")
     known.add_argument("--full", action="store_true", help="also on 50,000 RFQs a world, which takes longer")
     known.add_argument("--worlds", type=int, default=6, metavar="N", help="worlds, at least 2 (default 6)")
+    add_report(known)
     known.set_defaults(run=_evaluate_dealers)
-
     selection = evaluations.add_parser("selection", help="choosing whom to ask, beside tuned rules and oracles")
     selection.add_argument("--json", action="store_true", help="one object: figures and goals")
     selection.add_argument("--full", action="store_true", help="all seeds and requests, for hours")
     selection.add_argument("--worlds", type=int, default=6, help="worlds to play (default 6)")
+    add_report(selection)
     selection.set_defaults(run=_evaluate_selection)
     slicer_commands.add_evaluations(evaluations)
 
@@ -164,14 +166,14 @@ def _evaluate_selection(options: argparse.Namespace) -> None:
 
     if options.worlds < 1:
         raise BadInput("--worlds", options.worlds, "must be at least 1")
-    evaluation.run(evaluation.plan(options.worlds, full=options.full)).print(as_json=options.json)
+    told(evaluation.run(evaluation.plan(options.worlds, full=options.full)), options)
 
 
 def _evaluate_dealers(options: argparse.Namespace) -> None:
     from rfq.studies import dealer_evaluation as evaluation
 
     plan = evaluation.Plan(worlds=options.worlds, large=evaluation.LARGE if options.full else None)
-    evaluation.run(plan).print(as_json=options.json)
+    told(evaluation.run(plan), options)
 
 
 def _train_dealers(options: argparse.Namespace) -> None:

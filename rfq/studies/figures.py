@@ -5,6 +5,7 @@ value, bound, met).
 """
 
 import sys
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -65,6 +66,15 @@ class Figures:
             verdict = "met" if goal.met else "NOT MET"
             lines.append(f"  {goal.name:<{width}}  {shown(goal.value):>10}  {goal.bound:<10}  {verdict}")
         return "\n".join(lines)
+
+    def write(self, path: Path, code: str) -> None:
+        """The table as a report that names the code it was made with. Raises BadInput for a place that is not
+        writable."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"# {self.title}\n\nCode version: {code}.\n\n```\n{self.table()}\n```\n")
+        except OSError as reason:
+            raise BadInput("report", str(path), f"must be writable: {reason}") from None
 
     def print(self, *, as_json: bool) -> None:
         print(self.json() if as_json else self.table(), flush=True)

@@ -1,6 +1,6 @@
 """`rfq evaluate slicer`: the learned slicer beside every tuned rule: fresh episodes, stress, other markets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,9 +186,3 @@ def _not_worse(figures: Figures, found: Costs, best: str, where: str) -> None:
         figures.add(f"{where}_{regime.name}_less_best_rule_half_width_spreads", width)
         lowest.append(apart - width)
     figures.goal(f"{where}_worst_regime_lower_bound_spreads", max(lowest), "<=", 0.0)
-
-
-def written(figures: Sequence[Figures], path: Path, code: str) -> None:
-    """The tables as a report that names the code it was made with."""
-    blocks = [f"```\n{one.table()}\n```" for one in figures]
-    path.write_text(f"# The slicer, evaluated\n\nCode version: {code}.\n\n" + "\n\n".join(blocks) + "\n")

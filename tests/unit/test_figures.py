@@ -58,3 +58,12 @@ def test_a_name_is_given_once():
     figures = some()
     with pytest.raises(BadInput, match="given twice"):
         figures.add("fsync", "off")
+
+
+def test_a_report_names_the_code_and_holds_the_table(tmp_path):
+    path = tmp_path / "deep" / "report.md"
+    some().write(path, "abc123")
+    written = path.read_text()
+    assert written.startswith("# a bench\n\nCode version: abc123.\n") and some().table() in written
+    with pytest.raises(BadInput, match="must be writable"):
+        some().write(tmp_path, "abc123")
