@@ -13,7 +13,8 @@ from db.database import Database
 from db.mapping import from_json
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
 from rfq.domain.quote import Quote, QuoteStatus, Request
-from rfq.domain.values import Side
+from rfq.domain.rfq import Arrival, RfqTerms
+from rfq.domain.values import DealerId, Side
 from rfq.ports import DealerOutcome
 
 _PAGE = 250
@@ -27,7 +28,9 @@ ORDER BY market_asked_at DESC, request_id DESC OFFSET :newest LIMIT 1""")
 _OUTCOMES = text("""
 SELECT CAST(r.noun AS text) AS request, rfqs.side, auctions.asked, CAST(quote.noun AS text) AS quote,
        coalesce(lift.lifted, false) AS lifted, coalesce(lift.confirmed, false) AS confirmed,
-       coalesce(lift.refused, false) AS refused, mark.marks
+       coalesce(lift.refused, false) AS refused, mark.marks,
+       CAST(rfqs.noun -> 'terms' AS text) AS terms, CAST(rfqs.noun -> 'arrival' AS text) AS arrival,
+       decision.chosen, decision.propensities, decision.set_propensity
 FROM requests r
 JOIN rfqs USING (rfq_id)
 JOIN auctions USING (auction_id)
@@ -44,10 +47,16 @@ LEFT JOIN LATERAL (
   SELECT CAST(json_agg(json_build_array(m.horizon_ms, m.reference, m.mid, m.control_bps)) AS text) AS marks
   FROM mark_outs m WHERE m.rfq_id = r.rfq_id AND m.subject = r.request_id
 ) mark ON true
+LEFT JOIN LATERAL (
+  SELECT CAST(d.noun -> 'chosen' AS text) AS chosen, CAST(d.noun -> 'propensities' AS text) AS propensities,
+         CAST(d.noun ->> 'set_propensity' AS double precision) AS set_propensity
+  FROM decisions d WHERE d.rfq_id = r.rfq_id ORDER BY d.sequence LIMIT 1
+) decision ON true
 WHERE r.market_asked_at >= :since AND r.status <> 'unreached'
   AND (CAST(:after_at AS timestamptz) IS NULL OR (r.market_asked_at, r.request_id) > (:after_at, :after_id))
 ORDER BY r.market_asked_at, r.request_id LIMIT :page""")
-"""One row a request that reached its dealer: the quote lifted, else the last one in time, and its mark-outs."""
+"""One row a request that reached its dealer: the quote lifted, else the last one in time, its mark-outs, what the desk
+wanted, and the decision that it came from."""
 
 
 class PostgresHistory:
@@ -82,6 +91,7 @@ def _outcome(row: Row[tuple[object, ...]]) -> DealerOutcome:
     side = Side(row.side) if row.side else None
     offered = quote.for_desk(side) if quote and side else None
     mark_outs, controls = _marks(row.marks, side)
+    terms, arrival = from_json(row.terms, RfqTerms), from_json(row.arrival, Arrival)
     return DealerOutcome(
         request_id=request.request_id,
         rfq_id=request.rfq_id,
@@ -107,6 +117,12 @@ def _outcome(row: Row[tuple[object, ...]]) -> DealerOutcome:
         withdrawn=quote is not None and quote.status is QuoteStatus.WITHDRAWN,
         mark_outs=mark_outs,
         controls=controls,
+        spread=(arrival.bid, arrival.ask),
+        urgent=terms.urgent,
+        residual_disclosed=terms.disclose_residual,
+        chosen=msgspec.json.decode(row.chosen, type=tuple[DealerId, ...]) if row.chosen else (),
+        propensities=msgspec.json.decode(row.propensities, type=dict[DealerId, float]) if row.propensities else {},
+        set_propensity=row.set_propensity,
     )
 
 

@@ -11,9 +11,9 @@ from itertools import groupby
 
 from rfq.domain.errors import BadInput
 from rfq.domain.fill import MARK_OUT_HORIZONS_S
-from rfq.domain.rfq import RequestSide, Urgency
-from rfq.domain.values import DealerId, Frozen, Instrument, RfqId, Side, Symbol
-from rfq.ports import DealerOutcome, MarketView, SelectionRequest
+from rfq.domain.rfq import RequestSide
+from rfq.domain.values import DealerId, Frozen, Instrument, Price, RfqId, Side, Symbol
+from rfq.ports import DealerOutcome, SelectionRequest
 
 MARK_OUT_S = 300.0
 """Horizon of the mark-out that leakage is learned from: later ones hold the same effect under more noise."""
@@ -74,6 +74,7 @@ class Asked(Frozen, frozen=True):
     """Probability with which it was to be asked."""
     answer: Answer = Answer.NONE
     response_s: float | None = None
+    """To its quote, or to its word that there will be none; None where it stayed silent."""
     cost_bps: float | None = None
     """Cost of its quote on the desk's side."""
     quoted_size: float | None = None
@@ -128,23 +129,23 @@ def facts_of(request: SelectionRequest) -> RequestFacts:
         two_way=terms.leg.side is RequestSide.TWO_WAY,
         size=terms.leg.quantity / instrument.adv,
         volatility_bps=instrument.volatility_bps,
-        spread_bps=spread_now_bps(instrument, market),
+        spread_bps=spread_now_bps(instrument, market.bid, market.ask),
         usual_volatility_bps=instrument.volatility_bps,
         usual_spread_bps=instrument.spread_bps,
         window_s=terms.quote_window_s,
         anonymous=terms.anonymous,
         residual_disclosed=terms.disclose_residual,
-        urgent=terms.residual is not None and terms.residual.urgency is Urgency.HIGH,
+        urgent=terms.urgent,
     )
 
 
-def spread_now_bps(instrument: Instrument, market: MarketView) -> float:
+def spread_now_bps(instrument: Instrument, bid: Price | None, ask: Price | None) -> float:
     """The quoted spread; the usual one without both sides. Kept within ten times of it either way: a book
     caught in mid-update says nothing of the spread that anybody will price."""
     usual = instrument.spread_bps
-    if not market.bid or not market.ask or market.ask <= market.bid:
+    if not bid or not ask or ask <= bid:
         return usual
-    now = (market.ask - market.bid) / ((market.ask + market.bid) / 2) * 1e4
+    now = (ask - bid) / ((ask + bid) / 2) * 1e4
     return min(max(now, usual / 10), usual * 10)
 
 
@@ -173,12 +174,16 @@ def _outcome(rows: list[DealerOutcome], instrument: Instrument) -> Outcome:
         two_way=first.shown_side is RequestSide.TWO_WAY,
         size=first.quantity / instrument.adv,
         volatility_bps=instrument.volatility_bps,
-        spread_bps=instrument.spread_bps,
+        spread_bps=spread_now_bps(instrument, *(first.spread or (None, None))),
         usual_volatility_bps=instrument.volatility_bps,
         usual_spread_bps=instrument.spread_bps,
         window_s=first.window_s,
         anonymous=first.anonymous,
+        residual_disclosed=first.residual_disclosed,
+        urgent=first.urgent,
     )
+    # In waves only a part of those chosen are asked together: of that part nobody knows the probability.
+    whole = first.propensities if {row.dealer_id for row in rows} == set(first.chosen) else {}
     return Outcome(
         rfq=first.rfq_id,
         facts=facts,
@@ -188,6 +193,9 @@ def _outcome(rows: list[DealerOutcome], instrument: Instrument) -> Outcome:
         in_auction=first.asked,
         mark_outs_bps=first.mark_outs,
         controls_bps=first.controls,
+        candidates=tuple(whole),
+        propensities=tuple(whole.values()),
+        set_propensity=first.set_propensity if whole else None,
     )
 
 

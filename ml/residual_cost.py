@@ -69,7 +69,7 @@ class SquareRootResidual:
     def _parts(self, request: ResidualRequest, terms: ResidualTerms, lots: float) -> tuple[float, float]:
         """(spread and leakage, impact) of working `lots`, in bps x lots."""
         c, instrument = self._impact, request.instrument
-        half_spread = spread_now_bps(instrument, request.market) / 2
+        half_spread = spread_now_bps(instrument, request.market.bid, request.market.ask) / 2
         flat = lots * (c.spread_paid[terms.urgency] * half_spread + max(0.0, request.leakage_bps))
         room = max(1.0, instrument.adv * terms.horizon_s / DAY_S * terms.max_participation)
         excess = max(0.0, lots - room)

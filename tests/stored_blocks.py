@@ -1,6 +1,7 @@
 """A block's whole life as groups of events, each group one append, for tests of what is stored."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from examples import ACME, MID, WINDOW_S, arrival, at, lift, parent, quote, quote_fill, request, terms, work_fill
@@ -81,17 +82,20 @@ DECISION = SliceDecision("learned", "v1", "ab" * 32, ("half", "rule", "split"), 
 
 
 class Pen:
-    """Folds a block's events as the engine does, and appends them under a lease."""
+    """Folds a block's events as the engine does, and appends them under a lease. `when`: each event's time, on both
+    clocks; by default one a second."""
 
     def __init__(self, store: PostgresRfqStore, rfq_id: str, lease: Lease | None = None) -> None:
         self.store, self.stream = store, StreamId("rfq", rfq_id)
         self.lease = lease or store.first_lease(RfqId(rfq_id))
         self.block, self.orders = Block(), WorkedParents()
+        self.when: Callable[[ev.AnyEvent], datetime] = lambda event: at(self.block.sequence)
 
     def note(self, events: Sequence[ev.AnyEvent], created_by: Idempotency | None = None) -> Any:
         stamped, touched = [], []
         for event in events:
-            one = ev.Stamped(self.block.sequence + 1, event, at(self.block.sequence), at(self.block.sequence))
+            when = self.when(event)
+            one = ev.Stamped(self.block.sequence + 1, event, when, when)
             touched += [*self.block.apply(one), *self.orders.apply(event)]
             stamped.append(one)
         return self.store.append(self.stream, stamped, touched, self.lease, created_by)

@@ -146,6 +146,11 @@ class RfqTerms(Frozen, frozen=True):
     award_window_s: float = 30.0
     residual: ResidualTerms | None = None
 
+    @property
+    def urgent(self) -> bool:
+        """The desk is in a hurry with what is left."""
+        return self.residual is not None and self.residual.urgency is Urgency.HIGH
+
     def __post_init__(self) -> None:
         if len(self.legs) != 1:
             raise BadInput("legs", len(self.legs), "must hold exactly one leg")

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from rfq.domain.award import Auction, Award
 from rfq.domain.events import AnyEvent, Stamped
 from rfq.domain.fill import Fill, MarkOut
@@ -153,6 +155,16 @@ class DealerOutcome(Frozen, frozen=True):
     mark_outs: tuple[float | None, ...]
     """Per MARK_OUT_HORIZONS_S, of the mid since the request, positive when adverse to the desk; None is missing."""
     controls: tuple[float | None, ...]
+    spread: tuple[Price, Price] | None = None
+    """Best bid and ask as the request was accepted."""
+    urgent: bool = False
+    residual_disclosed: bool = False
+    chosen: tuple[DealerId, ...] = ()
+    """All that the decision wanted asked, in however many waves; empty where no decision is on record."""
+    propensities: dict[DealerId, float] = msgspec.field(default_factory=dict[DealerId, float])
+    """Of everybody who could have been asked, with which probability."""
+    set_propensity: float | None = None
+    """Exact probability of just `chosen`."""
 
 
 class HistoryReader(Protocol):
