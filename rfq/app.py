@@ -53,7 +53,6 @@ from rfq.settings import Settings
 log = structlog.get_logger()
 
 FLEET = 12
-FLEET_FILE = "fleet.toml"
 LOOK_BACK = timedelta(days=1)
 
 
@@ -90,7 +89,7 @@ async def running(settings: Settings, say: Callable[[str], None]) -> AsyncIterat
         key_store = PostgresKeyStore(database)
         fleet: tuple[keys.KeyEntry, ...] = ()
         if settings.simulated_dealers:
-            fleet = keys.of_fleet(data_dir / FLEET_FILE, [t.dealer for t in default_panel(0, FLEET)])
+            fleet = keys.of_fleet(data_dir / keys.FLEET_FILE, [t.dealer for t in default_panel(0, FLEET)])
         if settings.keys_file is not None:
             await keys.declare(key_store, keys.read(settings.keys_file))
         await keys.first_start(key_store, say)

@@ -153,9 +153,9 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _dealers(options: argparse.Namespace) -> None:
     from db.cluster import default_data_dir
-    from rfq import app, fleet
+    from rfq import fleet, keys
 
-    key_file = options.keys or default_data_dir() / app.FLEET_FILE
+    key_file = options.keys or default_data_dir() / keys.FLEET_FILE
     running = fleet.run(
         url=options.url,
         exchange_url=options.exchange,

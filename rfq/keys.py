@@ -13,6 +13,9 @@ from rfq.domain.errors import BadInput
 from rfq.domain.values import Frozen
 from rfq.ports import KeyStore, Principal, Role
 
+FLEET_FILE = "fleet.toml"
+"""Of the simulated dealers, in the data directory."""
+
 
 class KeyEntry(Frozen, frozen=True):
     """One [[keys]] table of the file."""

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from db import audit
 from db.api_keys import PostgresKeyStore
@@ -12,13 +12,14 @@ from db.cluster import default_data_dir
 from db.database import Database
 from db.embedded import EmbeddedPostgres
 from db.history import PostgresHistory
-from ml.dealer_models import DealerModels
 from rfq import keys
 from rfq.domain.errors import BadInput
 from rfq.instruments import directory
 from rfq.ports import Principal, Role
 from rfq.settings import Settings
-from rfq.studies.dealer_training import train_from_history
+
+if TYPE_CHECKING:
+    from ml.dealer_models import DealerModels
 
 Say = Callable[[str], None]
 
@@ -82,8 +83,11 @@ async def add_key(settings: Settings, name: str, role: str, say: Say) -> int:
     return 0
 
 
-async def train(settings: Settings, folder: Path, seed: int) -> DealerModels:
+async def train(settings: Settings, folder: Path, seed: int) -> "DealerModels":
     """Trains the dealer models on all recorded history, saved to `folder`. Raises BadInput if it is too little."""
+    # The other commands need no models, and would wait seconds for their libraries.
+    from rfq.studies.dealer_training import train_from_history
+
     instruments = {symbol: listing.instrument for symbol, listing in directory(settings.instruments).items()}
     async with opened(settings) as database:
         begin = datetime(2000, 1, 1, tzinfo=UTC)
