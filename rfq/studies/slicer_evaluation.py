@@ -48,7 +48,7 @@ STRESSES: Mapping[str, Stress] = {
 }
 
 
-class Policy(NamedTuple):
+class Candidate(NamedTuple):
     """A rule by its name, or a slicer by its file, with something taken away or its desk's risk given."""
 
     name: str
@@ -66,7 +66,7 @@ class Part(NamedTuple):
     first_seed: int
     regimes: tuple[int, ...]
     stress: Stress
-    policies: tuple[Policy, ...]
+    policies: tuple[Candidate, ...]
     rules: Path
 
 
@@ -85,7 +85,7 @@ class Costs(NamedTuple):
 
 
 def costs(
-    sets: Sequence[str], policies: Sequence[Policy], a_regime: int, say: Callable[[str], None], *,
+    sets: Sequence[str], policies: Sequence[Candidate], a_regime: int, say: Callable[[str], None], *,
     stress: Stress | None = None, jobs: int = 1, file: Path = RULES, first_seed: int = SEED, keep: Path | None = None,
 ) -> Costs:  # fmt: skip
     """Plays `a_regime` episodes of each regime in each set, the standard laws by their weights, by every policy.
@@ -154,7 +154,7 @@ def played(part: Part) -> Costs:
     return Costs(np.array(part.regimes), np.full(len(part.regimes), part.parameters), found, left)
 
 
-def worked(policy: Policy, run: Execution, file: Path) -> torch.Tensor:
+def worked(policy: Candidate, run: Execution, file: Path) -> torch.Tensor:
     """Works an execution to its end; shortfalls in price units."""
     if policy.slicer is None:
         return by_rule(read(file)[policy.rule], run)
@@ -165,13 +165,13 @@ def worked(policy: Policy, run: Execution, file: Path) -> torch.Tensor:
     return by_policy(act, slicer.rule, run)
 
 
-def rule_policies(file: Path = RULES) -> list[Policy]:
+def rule_policies(file: Path = RULES) -> list[Candidate]:
     """Every tuned rule but the two descents of which the strong one is the better."""
-    return [Policy(name, rule=name) for name in read(file) if not name.startswith("strong_")]
+    return [Candidate(name, rule=name) for name in read(file) if not name.startswith("strong_")]
 
 
-def ablations(slicer: Path) -> list[Policy]:
-    return [Policy(name, slicer=slicer, taken=name) for name in (*TAKEN, UNGUARDED)]
+def ablations(slicer: Path) -> list[Candidate]:
+    return [Candidate(name, slicer=slicer, taken=name) for name in (*TAKEN, UNGUARDED)]
 
 
 def tail(cost: NDArray[np.float64]) -> float:

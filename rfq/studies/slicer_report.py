@@ -14,8 +14,8 @@ from rfq.studies import slicer_recorded, slicer_scenario, slicer_value
 from rfq.studies.figures import Figures
 from rfq.studies.slicer_evaluation import (
     STRESSES,
+    Candidate,
     Costs,
-    Policy,
     ablations,
     costs,
     paired,
@@ -68,12 +68,12 @@ def run(plan: Plan, say: Callable[[str], None]) -> Figures:
     figures.add("slicer_seed", int(slicer.card.get("seed", -1)))
     every = rule_policies(plan.rules)
     say(f"{len(SETS) * len(REGIMES) * plan.a_regime:,} episodes by {len(every) + 2 + len(TAKEN)} policies")
-    policies = [*every, Policy("slicer", slicer=plan.slicer), *ablations(plan.slicer)]
+    policies = [*every, Candidate("slicer", slicer=plan.slicer), *ablations(plan.slicer)]
     found = costs(SETS, policies, plan.a_regime, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
     best = min((policy.name for policy in every), key=lambda name: float(found.by_policy[name].mean()))
     table(figures, found, best)
     say(f"{len(SETS) * len(REGIMES) * plan.judged:,} others by the best rule and the slicer")
-    two = [Policy(best, rule=best), Policy("slicer", slicer=plan.slicer)]
+    two = [Candidate(best, rule=best), Candidate("slicer", slicer=plan.slicer)]
     fresh = costs(
         SETS, two, plan.judged, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep, first_seed=JUDGED_SEED
     )
@@ -148,7 +148,7 @@ def _apart(figures: Figures, found: Costs, best: str, where: str) -> float:
 def _risk(figures: Figures, plan: Plan, say: Callable[[str], None]) -> None:
     """What a desk that fears risk pays for it, and gets."""
     say("a desk that fears risk")
-    policies = [Policy(f"risk_{risk:g}", slicer=plan.slicer, risk=risk) for risk in (0.0, 0.5, 1.0)]
+    policies = [Candidate(f"risk_{risk:g}", slicer=plan.slicer, risk=risk) for risk in (0.0, 0.5, 1.0)]
     found = costs(SETS, policies, plan.stressed, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
     for name, cost in found.by_policy.items():
         figures.add(f"{name}_mean_spreads", float(cost.mean()))
@@ -160,7 +160,7 @@ def _elsewhere(figures: Figures, plan: Plan, best: str, say: Callable[[str], Non
     """Under stress, and policies trained on one set in the other: in no regime should one be worse than the rule."""
     for name, stress in STRESSES.items():
         say(f"stress: {name}")
-        policies = [Policy(best, rule=best), Policy("slicer", slicer=plan.slicer)]
+        policies = [Candidate(best, rule=best), Candidate("slicer", slicer=plan.slicer)]
         found = costs(
             SETS, policies, plan.stressed, say, stress=stress, jobs=plan.jobs, file=plan.rules, keep=plan.keep
         )
@@ -169,7 +169,7 @@ def _elsewhere(figures: Figures, plan: Plan, best: str, say: Callable[[str], Non
         file = plan.slicer.with_name(f"transfer_{trained}.safetensors")
         say(f"trained on {trained}, worked in {other}")
         # Its guard hands the other market over to the rule: what was learned is judged without it.
-        policies = [Policy(best, rule=best), Policy("slicer", slicer=file, taken=UNGUARDED)]
+        policies = [Candidate(best, rule=best), Candidate("slicer", slicer=file, taken=UNGUARDED)]
         found = costs([other], policies, 2 * plan.stressed, say, jobs=plan.jobs, file=plan.rules, keep=plan.keep)
         _not_worse(figures, found, best, f"transfer_{trained}_to_{other}")
         told = slicer_value.foretold(weights.load(file), (other,), plan.stressed)

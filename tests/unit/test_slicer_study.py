@@ -22,7 +22,7 @@ from rfq.studies import slicer_report as report
 from rfq.studies import slicer_training as training
 from rfq.studies import slicer_tuning as tuning
 from rfq.studies.figures import Figures
-from rfq.studies.slicer_evaluation import Costs, Policy, Stress
+from rfq.studies.slicer_evaluation import Candidate, Costs, Stress
 
 SHORT = ((1.0, EpisodeLaw(horizon_s=60.0, decisions=4, warm_up_s=15.0)),)
 RULES = {"twap_market": TWAP, "submit_and_leave": SUBMIT_AND_LEAVE, "strong": Rule(grace=0.5, lead=0.5)}
@@ -73,8 +73,8 @@ def test_rules_are_written_and_read_and_other_files_refused(rules: Path, tmp_pat
 def test_policies_meet_the_same_episodes_and_what_was_played_is_not_played_again(
     rules: Path, slicer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policies = [Policy("strong", rule="strong"), Policy("slicer", slicer=slicer), Policy("twap", rule="twap_market")]
-    policies.append(Policy("no_dark", slicer=slicer, taken="no_dark"))
+    policies = [Candidate("strong", rule="strong"), Candidate("slicer", slicer=slicer)]
+    policies += [Candidate("twap", rule="twap_market"), Candidate("no_dark", slicer=slicer, taken="no_dark")]
     found = evaluation.costs(["large_tick"], policies, 8, heard, file=rules, keep=tmp_path / "kept")
     assert np.bincount(found.regime).tolist() == [8] * len(REGIMES) and set(found.market) == {"large_tick"}
     assert all(len(cost) == 32 and np.isfinite(cost).all() for cost in found.by_policy.values())
@@ -88,7 +88,7 @@ def test_policies_meet_the_same_episodes_and_what_was_played_is_not_played_again
 
 
 def test_a_market_under_stress_is_another(rules: Path) -> None:
-    policies = [Policy("twap", rule="twap_market")]
+    policies = [Candidate("twap", rule="twap_market")]
 
     def mean(stress: Stress) -> float:
         found = evaluation.costs(["large_tick"], policies, 16, heard, stress=stress, file=rules)
