@@ -1,4 +1,4 @@
-"""The decision of `deciding.decide`, compiled: scalar code row by row (`deciding_by_row.py`), the networks for all at once.
+"""The decision of `deciding.decide`, compiled: orders one by one (`deciding_by_row.py`), the networks for all at once.
 
 Dispatching some four hundred small tensor operations takes a millisecond, whatever they do; as scalar code they take
 microseconds. A test holds both to each other.
