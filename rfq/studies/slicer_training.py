@@ -144,8 +144,9 @@ def median(found: Sequence[tuple[int, Path, Judged]]) -> tuple[int, Path, Judged
 def kept(found: Sequence[tuple[int, Path, Judged]], ground: Ground) -> Slicer:
     """The median, with the others' forecasts beside its critic's, and in its card what each came to."""
     seed, path, _ = median(found)
-    others = [(number, load_slicer(its)) for number, its, _ in found if number != seed]
-    slicer = with_opinions(load_slicer(path), [other.critic.quantiles for _, other in others], ground)
+    others = [(number, load_slicer(its, ground.device)) for number, its, _ in found if number != seed]
+    slicer = load_slicer(path, ground.device)
+    slicer = with_opinions(slicer, [other.critic.quantiles for _, other in others], ground)
     told = {
         "validation_by_seed": {str(number): judged._asdict() for number, _, judged in found},
         "opinions_of_seeds": [number for number, _ in others],
