@@ -21,7 +21,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@echo "== test: compiling the simulated market and the slicer, where that was not done before (two minutes)"
-	@$(BIN)/python -m lit_router.market.batch 6 64
+	@$(BIN)/python -m lit_router.market.batch all
 	@$(BIN)/python -m ml.slicer
 	@echo "== test: pytest, against a real PostgreSQL and real sockets"
 	@$(BIN)/python -m pytest $(ARGS)

@@ -29,8 +29,7 @@ _OUTCOMES = text("""
 SELECT CAST(r.noun AS text) AS request, rfqs.side, auctions.asked, CAST(quote.noun AS text) AS quote,
        coalesce(lift.lifted, false) AS lifted, coalesce(lift.confirmed, false) AS confirmed,
        coalesce(lift.refused, false) AS refused, mark.marks,
-       CAST(rfqs.noun -> 'terms' AS text) AS terms, CAST(rfqs.noun -> 'arrival' AS text) AS arrival,
-       decision.chosen, decision.propensities, decision.set_propensity
+       CAST(rfqs.noun AS text) AS rfq, decision.noun AS decision
 FROM requests r
 JOIN rfqs USING (rfq_id)
 JOIN auctions USING (auction_id)
@@ -48,15 +47,28 @@ LEFT JOIN LATERAL (
   FROM mark_outs m WHERE m.rfq_id = r.rfq_id AND m.subject = r.request_id
 ) mark ON true
 LEFT JOIN LATERAL (
-  SELECT CAST(d.noun -> 'chosen' AS text) AS chosen, CAST(d.noun -> 'propensities' AS text) AS propensities,
-         CAST(d.noun ->> 'set_propensity' AS double precision) AS set_propensity
-  FROM decisions d WHERE d.rfq_id = r.rfq_id ORDER BY d.sequence LIMIT 1
+  SELECT CAST(d.noun AS text) AS noun FROM decisions d WHERE d.rfq_id = r.rfq_id ORDER BY d.sequence LIMIT 1
 ) decision ON true
 WHERE r.market_asked_at >= :since AND r.status <> 'unreached'
   AND (CAST(:after_at AS timestamptz) IS NULL OR (r.market_asked_at, r.request_id) > (:after_at, :after_id))
 ORDER BY r.market_asked_at, r.request_id LIMIT :page""")
 """One row a request that reached its dealer: the quote lifted, else the last one in time, its mark-outs, what the desk
 wanted, and the decision that it came from."""
+
+
+class _Wanted(msgspec.Struct):
+    """What models need of an RFQ's noun."""
+
+    terms: RfqTerms
+    arrival: Arrival
+
+
+class _Choice(msgspec.Struct):
+    """And of a decision's, if there is one."""
+
+    chosen: tuple[DealerId, ...] = ()
+    propensities: dict[DealerId, float] = {}
+    set_propensity: float | None = None
 
 
 class PostgresHistory:
@@ -91,7 +103,7 @@ def _outcome(row: Row[tuple[object, ...]]) -> DealerOutcome:
     side = Side(row.side) if row.side else None
     offered = quote.for_desk(side) if quote and side else None
     mark_outs, controls = _marks(row.marks, side)
-    terms, arrival = from_json(row.terms, RfqTerms), from_json(row.arrival, Arrival)
+    wanted, choice = from_json(row.rfq, _Wanted), from_json(row.decision, _Choice) if row.decision else _Choice()
     return DealerOutcome(
         request_id=request.request_id,
         rfq_id=request.rfq_id,
@@ -117,12 +129,12 @@ def _outcome(row: Row[tuple[object, ...]]) -> DealerOutcome:
         withdrawn=quote is not None and quote.status is QuoteStatus.WITHDRAWN,
         mark_outs=mark_outs,
         controls=controls,
-        spread=(arrival.bid, arrival.ask),
-        urgent=terms.urgent,
-        residual_disclosed=terms.disclose_residual,
-        chosen=msgspec.json.decode(row.chosen, type=tuple[DealerId, ...]) if row.chosen else (),
-        propensities=msgspec.json.decode(row.propensities, type=dict[DealerId, float]) if row.propensities else {},
-        set_propensity=row.set_propensity,
+        spread=(wanted.arrival.bid, wanted.arrival.ask),
+        urgent=wanted.terms.urgent,
+        residual_disclosed=wanted.terms.disclose_residual,
+        chosen=choice.chosen,
+        propensities=choice.propensities,
+        set_propensity=choice.set_propensity,
     )
 
 

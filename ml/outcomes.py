@@ -182,8 +182,8 @@ def _outcome(rows: list[DealerOutcome], instrument: Instrument) -> Outcome:
         residual_disclosed=first.residual_disclosed,
         urgent=first.urgent,
     )
-    # In waves only a part of those chosen are asked together: of that part nobody knows the probability.
-    whole = first.propensities if {row.dealer_id for row in rows} == set(first.chosen) else {}
+    # In waves, or where one could not be reached, those asked together are only a part of the set that was drawn.
+    whole = {row.dealer_id for row in rows} == set(first.chosen)
     return Outcome(
         rfq=first.rfq_id,
         facts=facts,
@@ -193,8 +193,8 @@ def _outcome(rows: list[DealerOutcome], instrument: Instrument) -> Outcome:
         in_auction=first.asked,
         mark_outs_bps=first.mark_outs,
         controls_bps=first.controls,
-        candidates=tuple(whole),
-        propensities=tuple(whole.values()),
+        candidates=tuple(first.propensities),
+        propensities=tuple(first.propensities.values()),
         set_propensity=first.set_propensity if whole else None,
     )
 

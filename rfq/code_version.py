@@ -4,13 +4,22 @@ import os
 import subprocess
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def code_version() -> str:
-    """Of a checkout as git describes it, or what SOTTO_CODE_VERSION says; else nobody knows."""
+    """What SOTTO_CODE_VERSION says; without it, of a checkout, what git describes; else nobody knows."""
     if told := os.environ.get("SOTTO_CODE_VERSION"):
         return told
     try:
-        asked = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        # An installed package may lie within somebody else's checkout.
+        if _git("rev-parse", "--show-toplevel") == str(ROOT):
+            return _git("describe", "--always", "--dirty")
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        pass
+    return "unknown"
+
+
+def _git(*words: str) -> str:
+    asked = ("git", "-C", str(ROOT), *words)
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

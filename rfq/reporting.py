@@ -16,6 +16,6 @@ def add_report(evaluation: argparse.ArgumentParser) -> None:
 
 def told(found: "Figures", options: argparse.Namespace) -> None:
     """Prints what was found, and writes it where a report is wanted."""
+    found.print(as_json=options.json)
     if options.report:
         found.write(options.report, code_version())
-    found.print(as_json=options.json)

@@ -29,10 +29,10 @@ TERMS = Terms(
 
 
 class Deciding:
-    """`deciding.decide` for one slicer. Not for several threads at once."""
+    """`deciding.decide` for one slicer."""
 
     def __init__(self, slicer: Slicer) -> None:
-        """Compiles what is not in the cache: some ten seconds the first time on a machine."""
+        """Compiles what is not in the cache: some ten seconds the first time on a machine, and nothing later."""
         self._rule = Rule._make(map(float, slicer.rule))  # One type each: compiled once.
         self._low, self._high = (bound.numpy().astype(np.float32) for bound in slicer.envelope[:2])
         self._most_apart = float(slicer.envelope.apart)
@@ -56,12 +56,12 @@ class Deciding:
             logits, value = _through(self._actor, seen), _through(self._value, seen)
             forecasts = torch.stack([_through(layers, seen) for layers in self._forecasts])
         action, lots = np.empty((count, 3), np.int64), np.empty((count, 3 + POOLS), np.int64)
-        estimate = np.empty((count, 1 + len(TOLD)), np.float32)
-        estimate[:, 0] = value[:, 0].numpy()
+        told = np.empty((count, len(TOLD)), np.float32)
         conclude(
             rows, TERMS, self._most_apart, may, wanted, trusted, logits.numpy(), forecasts.numpy(),
-            action, lots, estimate[:, 1:],
+            action, lots, told,
         )  # fmt: skip
+        estimate = np.concatenate([value.numpy(), told], 1)
         return Decided(*(torch.from_numpy(part) for part in (action, trusted, x, lots, estimate, recent)))
 
 

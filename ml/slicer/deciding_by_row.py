@@ -1,7 +1,7 @@
 """The scalar code of a decision: one order after the other, each a row as in `observed`.
 
-Names say which function of the definition each is. Constants of other files are handed in as `Terms`, not compiled in:
-compiled code is kept as long as this file does not change.
+Each function says which one of the definition it is. Compiled code is kept as long as this file does not change: so
+numbers of other files are handed in as `Terms`, and where code here follows their order, it is checked on import.
 """
 
 import math
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lit_router.market.batch.compilation import compiled
 from ml.slicer.actions import HEADS
 from ml.slicer.observed import EDGES
-from ml.slicer.rules import Follows
+from ml.slicer.rules import Follows, Rule
 from ml.slicer.situation import BACK
 
 POOLS = 3
@@ -22,8 +22,17 @@ LAYOUT = (0, 9, 12, 15, 23, 26, 29, 38, 47, 56, 59, 60, 63)
 """Columns are read by number below."""
 INTO_POOLS, MIDS, VOLUMES, LEANS, BEFORE, COUNT = 9, 29, 38, 47, 56, 59
 LIT, MAY_CROSS, MAY_IMPROVE = 60, 61, 62
-CURVE, VOLUME = int(Follows.CURVE), int(Follows.VOLUME)
-assert LAYOUT == EDGES and SPAN == BACK + 1 and HEADS == (6, 6, 6), "what is compiled here has other columns"
+CURVE, VOLUME = 1, 2
+"""What a trajectory follows."""
+FIELDS = (
+    *("follows", "steepness", "grace", "lead", "show", "block", "broker", "stream", "alarm", "rush", "patience"),
+    *("back", "late", "panic", "speed", "wide", "market"),
+)
+"""Of a rule, which is compiled in as a tuple."""
+if (
+    EDGES, BACK + 1, (6, 6, 6), Follows.CURVE, Follows.VOLUME, Rule._fields,
+) != (LAYOUT, SPAN, HEADS, CURVE, VOLUME, FIELDS):  # fmt: skip
+    raise RuntimeError("rows, choices or rules are laid out otherwise than the code compiled here takes them")
 
 
 class Terms(NamedTuple):
@@ -46,11 +55,11 @@ def situate(rows, certain, rule, terms, low, high, reach, x, may, wanted, recent
     for k in range(len(rows)):
         row = rows[k]
         remember(row, recent[k])
-        by_rule(row, rule, wanted[k])
+        intend(row, rule, wanted[k])
         if not crosses(row):
             wanted[k, 0] = 0.0
-        look(row, recent[k], wanted[k], terms, x[k])
-        allow(row, may[k])
+        features(row, recent[k], wanted[k], terms, x[k])
+        allowed(row, may[k])
         outside, worst = 0, 0.0
         for f in range(x.shape[1]):
             value = x[k, f]
@@ -80,6 +89,11 @@ def crosses(row) -> bool:
 
 
 @compiled
+def is_open(row, pool) -> float:
+    return 1.0 if row[INTO_POOLS + pool] > 0 else 0.0
+
+
+@compiled
 def at_least(value, least) -> float:
     """What is not a number stays so."""
     return least if value < least else value
@@ -96,7 +110,7 @@ def lean_of(row) -> float:
 
 
 @compiled
-def by_rule(row, rule, wanted) -> None:
+def intend(row, rule, wanted) -> None:
     """`rules.intend`."""
     side, lots, arrival, spread, notch = row[0], row[1], row[2], row[5], row[6]
     elapsed, later = row[12], row[13]
@@ -121,9 +135,9 @@ def by_rule(row, rule, wanted) -> None:
         price -= side * notch
     hidden = max(left - cross - rest, 0.0) * (1 - rule.market)
     wanted[0], wanted[1], wanted[2] = cross, rest, price
-    wanted[3] = hidden * rule.block * row[9]
-    wanted[4] = hidden * rule.broker * row[10]
-    wanted[5] = hidden * rule.stream * row[11]
+    wanted[3] = hidden * rule.block * is_open(row, 0)
+    wanted[4] = hidden * rule.broker * is_open(row, 1)
+    wanted[5] = hidden * rule.stream * is_open(row, 2)
     for place in range(3 + POOLS):
         wanted[place] = np.trunc(wanted[place])
 
@@ -143,7 +157,7 @@ def share_done(row, rule) -> float:
 
 
 @compiled
-def look(row, recent, rule, terms, x) -> None:
+def features(row, recent, wanted, terms, x) -> None:
     """`features.features`."""
     side, lots, arrival, horizon_s, risk = row[0], row[1], row[2], row[3], row[4]
     spread, notch, volume_s, event_lots = row[5], row[6], row[7], row[8]
@@ -196,11 +210,11 @@ def look(row, recent, rule, terms, x) -> None:
         row[26] / lots,
         row[27] / lots,
         row[28] / lots,
-        row[9],
-        row[10],
-        row[11],
-        3 * rule[0] / lots,
-        rule[1] / lots,
+        is_open(row, 0),
+        is_open(row, 1),
+        is_open(row, 2),
+        3 * wanted[0] / lots,
+        wanted[1] / lots,
     )
     put(x, 0, order_and_book, terms.most)
     put(x, len(order_and_book), moves_and_own, terms.most)
@@ -213,7 +227,7 @@ def put(x, first, values, most) -> None:
 
 
 @compiled
-def allow(row, may) -> None:
+def allowed(row, may) -> None:
     """`actions.allowed` within `deciding.within_limits`."""
     lit, pools = row[LIT] > 0, False
     for head in range(3):
@@ -222,8 +236,8 @@ def allow(row, may) -> None:
         may[choice] = crosses(row)
         may[6 + choice] = lit and (choice != 4 or row[MAY_IMPROVE] > 0)
     for pool in range(POOLS):
-        may[14 + pool] = row[INTO_POOLS + pool] > 0
-        pools |= row[INTO_POOLS + pool] > 0
+        may[14 + pool] = is_open(row, pool) > 0
+        pools |= is_open(row, pool) > 0
     may[17] = pools
 
 
@@ -242,7 +256,7 @@ def conclude(rows, terms, most_apart, may, wanted, trusted, logits, forecasts, a
                 if trusted[k] and may[k, at] and logits[k, at] > logits[k, 6 * head + best]:
                     best = choice
             action[k, head] = best
-        intend(rows[k], wanted[k], terms, action[k], lots[k])
+        intended(rows[k], wanted[k], terms, action[k], lots[k])
         ordered = forecasts[0, k]
         for place in range(len(terms.told)):
             at = min(max(terms.told[place], np.float32(0.0)), np.float32(len(ordered) - 1))
@@ -268,13 +282,13 @@ def apart(forecasts) -> float:
 
 
 @compiled
-def intend(row, rule, terms, action, lots) -> None:
-    """`actions.intended`, then `deciding.held_back`."""
+def intended(row, wanted, terms, action, lots) -> None:
+    """`actions.intended`, where the rule would do `wanted`, then `deciding.held_back`."""
     side, notch, left = row[0], row[6], row[20]
     own, other = (row[15], row[16]) if side > 0 else (row[16], row[15])
     last = row[13] >= 1 - 1e-9
     pace = left * min((row[13] - row[12]) / max(1 - row[12], 1e-9), 1.0)
-    cross = rule[0]
+    cross = wanted[0]
     if action[0] == 5:
         cross = left
     elif action[0] > 0:
@@ -283,7 +297,7 @@ def intend(row, rule, terms, action, lots) -> None:
     room, place, price = left - cross, action[1], own
     rest = room
     if place == 0:
-        rest, price = rule[1], rule[2]
+        rest, price = wanted[1], wanted[2]
     elif place == 1:
         rest = 0.0
     elif place == 2:
@@ -293,12 +307,12 @@ def intend(row, rule, terms, action, lots) -> None:
     elif place == 5:
         price = own - side * notch
     rest = min(np.ceil(rest), room)
-    hidden, open_pools = room - rest, row[9] + row[10] + row[11]
+    hidden, open_pools = room - rest, is_open(row, 0) + is_open(row, 1) + is_open(row, 2)
     for pool in range(POOLS):
         if action[2] == 0:
-            waits = rule[3 + pool]
+            waits = wanted[3 + pool]
         elif action[2] == 5:
-            waits = np.floor(hidden * (row[9 + pool] / max(open_pools, 1.0)))
+            waits = np.floor(hidden * (is_open(row, pool) / max(open_pools, 1.0)))
         else:
             waits = hidden if action[2] == 2 + pool else 0.0
         lots[3 + pool] = np.int64(waits)

@@ -10,7 +10,7 @@ from copy import copy
 
 import torch
 
-from lit_router.market.batch.market import STEP_S, BatchedMarket
+from lit_router.market.batch.market import STEP_S, USUAL_SLOTS, BatchedMarket
 from lit_router.market.batch.orders import best_prices
 from lit_router.market.batch.pools import POOLS as POOL_CHARACTERS
 from lit_router.market.batch.pools import PoolCharacter
@@ -22,7 +22,7 @@ from ml.slicer.episodes import EpisodeLaw, Episodes, characters, day_share, draw
 from ml.slicer.situation import POOLS, Intent, Moment, Residual, View
 
 RESTING, ADDED, FIRST_POOL, CROSSING = 0, 1, 2, 5
-SLOTS = 6
+SLOTS = USUAL_SLOTS
 FEES_BPS = (LIT_FEES.make_bps,) * 2 + (DARK_FEES.make_bps,) * POOLS + (LIT_FEES.take_bps,)
 """By slot."""
 SWEEPS_S = (1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

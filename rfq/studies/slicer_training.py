@@ -156,10 +156,12 @@ def kept(found: Sequence[tuple[int, Path, Judged]], ground: Ground) -> Slicer:
 
 def with_opinions(slicer: Slicer, opinions: Sequence[nn.Sequential], ground: Ground) -> Slicer:
     """The slicer with further forecasts of the cost, and how far they lie apart where its policy goes."""
+    if not opinions:
+        return slicer
     slicer = slicer._replace(opinions=tuple(opinions))
     with torch.inference_mode():
         apart = Guard(slicer).apart(visited(slicer.actor, ground)).sort().values
-    most = apart[len(apart) - 1 - round(OUTSIDE * len(apart))] if opinions else torch.tensor(torch.inf)
+    most = apart[len(apart) - 1 - round(OUTSIDE * len(apart))]
     return slicer._replace(envelope=slicer.envelope._replace(apart=most.clone()))
 
 

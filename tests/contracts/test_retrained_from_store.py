@@ -221,7 +221,7 @@ async def test_the_record_teaches_what_the_auctions_did(
     assert not (tmp_path / "few").exists()
 
 
-async def test_of_dealers_asked_in_a_further_wave_no_probability_is_made_up(
+async def test_of_a_part_of_those_chosen_no_probability_is_made_up(
     database: Database, store: PostgresRfqStore
 ) -> None:
     (outcome,) = [of_one_share(one) for one in fleet_world(7, 1).history()]
@@ -233,5 +233,6 @@ async def test_of_dealers_asked_in_a_further_wave_no_probability_is_made_up(
     (read,) = auctions(
         [row async for row in PostgresHistory(database).outcomes(outcome.facts.at, 10)], {SHARE.symbol: SHARE}
     )
-    assert read.candidates == () and read.propensities == () and read.set_propensity is None
+    assert read.set_propensity is None
+    assert dict(zip(read.candidates, read.propensities, strict=True)) == wanted.propensities
     assert [a.propensity for a in read.asked] == [a.propensity for a in outcome.asked]

@@ -11,6 +11,7 @@ from slicers import a_slicer, observed
 
 from ml.slicer.compiled_deciding import Deciding
 from ml.slicer.deciding import Decided, decide
+from ml.slicer.deciding_by_row import conclude, situate
 from ml.slicer.network import Actor, Critic
 from ml.slicer.observed import EDGES, RECENT, Observed
 from ml.slicer.rules import ALMGREN_CHRISS, POV, VWAP, Follows, Rule
@@ -102,3 +103,12 @@ def test_what_is_not_a_number_is_the_rules() -> None:
         broken[0, column] = math.nan
         assert not decide(slicer, broken, sure).trusted.item(), column
         assert not deciding(broken.numpy(), sure.numpy()).trusted.item(), column
+
+
+def test_nothing_is_compiled_once_it_is_made() -> None:
+    deciding, watched = Deciding(load()), Observed(INSTRUMENTS)
+    known = [len(function.signatures) for function in (situate, conclude)]
+    for parents in (2, 64):
+        rows = watched.rows(next(situations(parents)))
+        deciding(rows.numpy(), np.ones(parents, np.bool_))
+    assert known == [len(function.signatures) for function in (situate, conclude)]

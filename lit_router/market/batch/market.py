@@ -23,6 +23,8 @@ from lit_router.market.parameters import BookParameters
 from rfq.domain.errors import BadInput
 
 STEP_S = 0.25
+USUAL_SLOTS = 6
+"""For orders of one participant: what rests, what was added to it, three pools, what crosses."""
 
 
 class Character(NamedTuple):
@@ -54,7 +56,7 @@ class BatchedMarket:
         *,
         characters: Sequence[Character] | Character | None = None,
         conditions: bool = True,
-        orders: int = 6,
+        orders: int = USUAL_SLOTS,
         pool_characters: tuple[pools.PoolCharacter, ...] = pools.POOLS,
         cancels: CancelAssumption = CancelAssumption.RANDOM,
         step_s: float = STEP_S,
