@@ -16,8 +16,9 @@ from rfq.domain.errors import BadInput, PeerFault
 
 PREFIX = "SOTTO_"
 CONFIG = "SOTTO_CONFIG"
-ELSEWHERE = frozenset({CONFIG, "SOTTO_DATA", "SOTTO_REQUIRE_DATA", "SOTTO_KEY", "SOTTO_URL"})
-"""Variables of ours that are not settings of the service: the file itself, recorded data, a client's key and URL."""
+ELSEWHERE = frozenset({CONFIG, "SOTTO_DATA", "SOTTO_REQUIRE_DATA", "SOTTO_KEY", "SOTTO_URL", "SOTTO_CODE_VERSION"})
+"""Variables of ours that are not settings of the service: the file itself, recorded data, a client's key and URL, and
+what cards and reports call the code."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
