@@ -64,7 +64,7 @@ class Witness:
     def count(self, rfq_id: str, kind: str) -> int:
         return sum(event.event == kind for event in self.told[rfq_id])
 
-    async def until(self, condition: Callable[[], bool], within_s: float = 60.0) -> None:
+    async def until(self, condition: Callable[[], bool], within_s: float = 120.0) -> None:
         """Waits for something to have been told; fails with what was told instead."""
         try:
             async with asyncio.timeout(within_s):
@@ -74,7 +74,7 @@ class Witness:
             told = "; ".join(f"{r}: {' '.join(e.event for e in events[-40:])}" for r, events in self.told.items())
             raise AssertionError(f"not told within {within_s} s. {told}") from None
 
-    async def until_over(self, within_s: float = 120.0) -> None:
+    async def until_over(self, within_s: float = 240.0) -> None:
         """Until every RFQ is over, or says why it needs a person."""
 
         def settled(rfq_id: str) -> bool:
