@@ -2,7 +2,6 @@
 PostgreSQL as events, read back as history, and trained on."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,19 +30,6 @@ SHARE = ACME.but(adv=Quantity(10**9))
 """Lots and prices so fine that hardly anything is rounded."""
 MID = Price(10**12)
 AUCTIONS = 420
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = await Database.open(database_url)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresRfqStore]:
-    async with PostgresRfqStore.open(database, "engine-a") as store:
-        yield store
 
 
 def of_one_share(outcome: Outcome) -> Outcome:

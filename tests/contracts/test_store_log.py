@@ -25,19 +25,6 @@ from rfq.ports import Idempotency, StreamId
 SYSTEM = StreamId("system", "kill")
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = await Database.open(database_url)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresRfqStore]:
-    async with PostgresRfqStore.open(database, "engine-a") as store:
-        yield store
-
-
 @asynccontextmanager
 async def writing(database: Database, **options: Any) -> AsyncIterator[EventLog]:
     log = EventLog(database, **options)

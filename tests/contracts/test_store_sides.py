@@ -1,7 +1,6 @@
 """What stands beside the RFQs: keys, limits, the kill switch, trades to acknowledge, history, the schema itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime
 
 import asyncpg
@@ -25,19 +24,6 @@ from rfq.domain.fill import MARK_OUT_HORIZONS_S, MarkOut
 from rfq.domain.rfq import RequestSide
 from rfq.domain.values import DealerId, DeskId, LiftId, Price, RfqId, Side
 from rfq.ports import DealerOutcome, Principal, StreamId
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = await Database.open(database_url)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresRfqStore]:
-    async with PostgresRfqStore.open(database, "engine-a") as store:
-        yield store
 
 
 class Fixed:

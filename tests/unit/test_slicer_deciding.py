@@ -12,6 +12,7 @@ from slicers import a_slicer, observed
 from ml.slicer.compiled_deciding import Deciding
 from ml.slicer.deciding import Decided, decide
 from ml.slicer.deciding_by_row import conclude, situate
+from ml.slicer.features import NAMES
 from ml.slicer.network import Actor, Critic
 from ml.slicer.observed import EDGES, RECENT, Observed
 from ml.slicer.rules import ALMGREN_CHRISS, POV, VWAP, Follows, Rule
@@ -39,7 +40,7 @@ def at_random(seed: int, rule: Rule) -> Slicer:
         actor.layers.get_parameter("4.weight").mul_(200.0)
         actor.layers.get_parameter("4.bias").zero_()
     opinions = tuple(Critic().quantiles for _ in range(seed % 3))
-    bound, apart = torch.full((36,), 2.0), torch.tensor(0.55)
+    bound, apart = torch.full((len(NAMES),), 2.0), torch.tensor(0.55)
     return Slicer(actor, critic, rule, Envelope(-bound, bound, apart), {"version": "random"}, opinions)
 
 
