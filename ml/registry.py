@@ -1,7 +1,6 @@
 """Models on disk: boosters as .ubj beside one JSON manifest that says what they are and what they fit."""
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import msgspec
 import xgboost as xgb
 
+from rfq.code_version import code_version
 from rfq.domain.errors import OurFault
 
 MANIFEST = "manifest.json"
@@ -64,14 +64,6 @@ def save(folder: Path, manifest: Manifest, boosters: Mapping[str, xgb.Booster]) 
     # Last, so that a folder with a manifest is a whole one.
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(full, order="sorted"), indent=2) + b"\n")
     return full
-
-
-def code_version() -> str:
-    """The version of this package, and a digest of the sources that models are made by."""
-    sources, room = hashlib.sha256(), Path(__file__).parent
-    for path in sorted(room.rglob("*.py")):
-        sources.update(str(path.relative_to(room)).encode() + path.read_bytes())
-    return f"sotto {importlib.metadata.version('sotto')}, ml {sources.hexdigest()[:12]}"
 
 
 def load(folder: Path, kind: str, schema: str) -> tuple[Manifest, dict[str, xgb.Booster]]:

@@ -31,7 +31,7 @@ class Thompson(msgspec.Struct, frozen=True, tag="thompson"):
     """How much is explored. Raises BadInput for fewer than two beliefs or a budget below 0."""
 
     beliefs: int = 5
-    budget_bps: float = 0.5
+    budget_bps: float = 0.15
     """Most that a set may be expected to cost over the best."""
 
     def __post_init__(self) -> None:

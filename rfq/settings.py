@@ -81,7 +81,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "slots"
     exploration_budget_bps: Annotated[
         float, Meta(ge=0, le=100, description="Most that a set drawn by thompson may be expected to cost over the best")
-    ] = 0.5
+    ] = 0.15
     wave_decision_s: Annotated[
         float, Meta(gt=0, le=60, description="Longest wait for the models to decide on a wave; then a rule does")
     ] = 0.5

@@ -209,10 +209,11 @@ def envelope(x: torch.Tensor) -> Envelope:
 
 
 def named(slicer: Slicer) -> Slicer:
-    """With its version in its card: a digest of the networks and the rule."""
+    """With its version in its card: a digest of all that decides."""
     digest = hashlib.sha256(repr(slicer.rule).encode())
-    for network in (slicer.actor, slicer.critic, *slicer.opinions):
-        for name, value in sorted(network.state_dict().items()):
+    networks = [network.state_dict() for network in (slicer.actor, slicer.critic, *slicer.opinions)]
+    for tensors in (*networks, slicer.envelope._asdict()):
+        for name, value in sorted(tensors.items()):
             digest.update(name.encode() + value.cpu().numpy().tobytes())
     return slicer._replace(card=slicer.card | {"version": f"slicer-{digest.hexdigest()[:12]}"})
 

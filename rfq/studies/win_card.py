@@ -7,8 +7,8 @@ page.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml.registry import code_version
 from ml.wins.features import FEATURES, RISING, SURPRISES
+from rfq.code_version import code_version
 from rfq.studies.figures import Figures, Value, shown
 
 LIMITS = (

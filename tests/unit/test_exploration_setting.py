@@ -102,6 +102,7 @@ def test_the_setting_chooses_and_is_checked():
     assert _exploration(Settings()) == Exploration()
     given = load({"SOTTO_EXPLORATION": "thompson", "SOTTO_EXPLORATION_BUDGET_BPS": "0.25"})
     assert _exploration(given) == Thompson(budget_bps=0.25)
+    assert _exploration(load({"SOTTO_EXPLORATION": "thompson"})) == Thompson()
     for wrong in ({"SOTTO_EXPLORATION": "dice"}, {"SOTTO_EXPLORATION_BUDGET_BPS": "-1"}):
         with pytest.raises(BadSettings, match=next(iter(wrong))):
             load(wrong)

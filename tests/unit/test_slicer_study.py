@@ -158,6 +158,9 @@ def test_a_seed_comes_with_its_card(
     assert kept.card["seed"] == last and kept.card["opinions_of_seeds"] == [seed]
     assert set(kept.card["validation_by_seed"]) == {"5", "6"}
     assert kept.version != median.version
+    # What it is named by is all that decides, where it hands over included.
+    lenient = kept._replace(envelope=kept.envelope._replace(high=kept.envelope.high + 1))
+    assert training.named(kept).version == kept.version != training.named(lenient).version
     x = training.visited(kept.actor, ground, 64)
     assert torch.equal(kept.opinions[0](x), slicer.critic.quantiles(x))
     within = (Guard(kept).apart(x) <= kept.envelope.apart).float().mean()
