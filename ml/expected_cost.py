@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ml.dealer_models import Forecast
 from ml.outcomes import RequestFacts
-from ml.set_cost import costs_of_adding, draw_costs
+from ml.set_cost import costs_of_adding, draw_costs, reading
 from rfq.domain.blend import ResidualCurve
 from rfq.domain.rfq import RfqTerms
 from rfq.domain.selection import QUANTILES
@@ -22,7 +22,6 @@ from rfq.domain.selection import QUANTILES
 Array = NDArray[np.float64]
 
 DRAWS = 128
-LEVELS = np.array(QUANTILES)
 GRID = 200
 """Points of the residual's cost by share of the block."""
 
@@ -75,6 +74,7 @@ class ExpectedCost:
         self._row: list[int] = away.argmin(axis=1).tolist()
         ranks = np.tile(np.arange(draws), (count, 1))
         self._answer, self._level = rng.permuted(ranks, axis=1), rng.permuted(ranks, axis=1)
+        self._reading = reading(QUANTILES, draws)
         # A dealer that fades is worth what one that never answered is; and it leaks.
         self._answers = forecast.response * (1.0 - forecast.fade)
         self._quantiles = np.array(forecast.cost_bps, order="C")
@@ -96,9 +96,9 @@ class ExpectedCost:
         at, terms = self._row[len(base) + 1], self._terms
         found = np.empty(len(candidates))
         dealers = np.array([*base, *candidates], dtype=np.int64)
-        chances = (self._answers[at], self._answer, self._level, LEVELS)
+        known, ranks = (self._quantiles[at], self._answers[at]), (self._answer, self._level)
         # Of a large panel few are looked at for every number asked: the others are not drawn.
-        draw_costs(self._quantiles[at], *chances, self._drawn[at], self._cost[at], dealers)
+        draw_costs(*known, *ranks, *self._reading, self._drawn[at], self._cost[at], dealers)
         sides = (self._lots, self._leak[at], self._rest, terms.least_share, terms.standing_weight)
         costs_of_adding(self._cost[at], dealers, len(base), *sides, terms.max_winners, found)
         return found

@@ -7,6 +7,8 @@ so that it holds on a later stretch (split conformal prediction; Romano, Patters
 cross on some rows, are sorted, always.
 """
 
+from functools import cached_property
+
 import msgspec
 import numpy as np
 import xgboost as xgb
@@ -43,7 +45,7 @@ CLIP = 6.0
 """Targets beyond this many reference costs are a wrong price or a typing error, not a cost."""
 
 
-class Margin(msgspec.Struct, frozen=True):
+class Margin(msgspec.Struct, frozen=True, dict=True):
     """The linear part: intercept + (x - mean) . slope, with each feature held to the range it was fitted on.
 
     Held, because a dealer without history lies far outside it, where a straight line says anything at all.
@@ -62,8 +64,12 @@ class Margin(msgspec.Struct, frozen=True):
 
     def contributions(self, x: NDArray[np.float32]) -> Array:
         """Per row and feature: how far it moves the margin from its average."""
-        held = np.clip(x.astype(np.float64), np.array(self.low), np.array(self.high))
-        return (held - np.array(self.mean)) * np.array(self.slope)
+        low, high, mean, slope = self._columns
+        return (np.clip(x.astype(np.float64), low, high) - mean) * slope
+
+    @cached_property
+    def _columns(self) -> tuple[Array, Array, Array, Array]:
+        return np.array(self.low), np.array(self.high), np.array(self.mean), np.array(self.slope)
 
 
 def fit_margin(x: NDArray[np.float32], target: Array) -> Margin:

@@ -12,6 +12,7 @@ from ml.expected_cost import default_rest
 from ml.features import FEATURES
 from ml.memory import PanelMemory
 from ml.selection import Bounds, Exploration, Path, best_count, choose, greedy
+from ml.set_cost import draw_costs, reading
 from rfq.domain.errors import BadInput
 from rfq.domain.selection import QUANTILES
 from rfq.domain.values import DealerId
@@ -188,3 +189,22 @@ def test_prior_propensities_are_frequencies():
             counts[dealer] += 1
     for dealer in PANEL:
         assert counts[dealer] / 1500 == pytest.approx(made.propensities[dealer], abs=0.05)
+
+
+@pytest.mark.parametrize("draws", [7, 128])
+def test_costs_are_read_off_quantiles_and_their_tails_run_on(draws: int) -> None:
+    known = np.array([-3.0, -1.0, 2.0, 4.0, 9.0, 11.0, 12.0])
+    at = reading(QUANTILES, draws)
+    ranks = (np.arange(draws) + 0.5) / draws
+    expected = np.interp(ranks, QUANTILES, known)
+    first, last = ranks < QUANTILES[0], ranks >= QUANTILES[-1]
+    expected[first] = -3.0 - (1 - ranks[first] / 0.05) * 2.0
+    expected[last] = 12.0 + 2 * (ranks[last] - 0.95) / 0.05 * 1.0
+    found = known[at.below] + at.share * (known[at.above] - known[at.above - 1])
+    assert found == pytest.approx(expected) and (np.diff(found) > 0).all()
+    # As drawn: who answers has the cost of its rank, who does not none.
+    answer, level = np.random.default_rng(1).permuted(np.tile(np.arange(draws), (2, 1, 1)), axis=2)
+    cost, chance, everyone = np.zeros((1, draws)), np.array([0.6]), np.array([0])
+    draw_costs(known[None], chance, answer, level, *at, np.zeros(1, bool), cost, everyone)
+    answers = ranks[answer[0]] < 0.6
+    assert (np.isfinite(cost[0]) == answers).all() and cost[0][answers] == pytest.approx(expected[level[0]][answers])
