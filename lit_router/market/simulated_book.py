@@ -102,7 +102,7 @@ class SimulatedBook:
     @property
     def _market(self) -> np.ndarray:
         """The market's record, in an array of one: a view."""
-        return self._batch.records[self._place : self._place + 1]
+        return self._batch.processor.records[self._place : self._place + 1]
 
     @property
     def _levels(self) -> int:
@@ -187,7 +187,7 @@ class SimulatedBook:
         slot, side = last + 1, 1 if order.buys else -1
         price = side * NO_LIMIT if order.price is None else order.price
         owner = self._owners.setdefault(order.participant, len(self._owners) + 1)
-        stopped = self._batch.enter_one(
+        stopped = self._batch.processor.enter_one(
             self._place, slot, side, order.leaves, price, venue, int(rests), order.minimum, owner
         )
         return slot, bool(stopped)
@@ -215,7 +215,7 @@ class SimulatedBook:
         played, before = 0, int(self._mids[self._steps - self._begins])
         while played < steps:
             watching = any(order is not None for order in self._slots)
-            played += self._batch.play_one(
+            played += self._batch.processor.play_one(
                 self._place, self._steps + played, mids[played:], volumes[played:], stop_at_fills=watching
             )
             if watching:

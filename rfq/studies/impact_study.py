@@ -223,5 +223,5 @@ def mid_after(market: BatchedMarket, ahead: int) -> Floats:
     """The displayed mid after `ahead` more steps, price units; NaN while a side is empty."""
     if ahead > 1:
         market.advance(ahead - 1)
-    mids, _ = market.watch(1)
+    mids, _ = market.processor.watch(1)
     return np.where(mids[0] < 0, np.nan, mids[0] / 2)

@@ -53,7 +53,7 @@ def run(plan: Plan, book: Path | None = None) -> Figures:
     _variants(plan, figures)
     linearity = _linearity(plan, figures)
     _tensors(plan, figures)
-    figures.add("state_bytes_per_market", reference.markets.records.dtype.itemsize)
+    figures.add("state_bytes_per_market", reference.markets.processor.records.dtype.itemsize)
     hour = hour_s()
     progress("replay")
     replayed = replay_rate(recording)

@@ -97,11 +97,11 @@ class Load:
 
     def measured(self, at_least_s: float) -> Rate:
         """Plays for so long. Events are counted by the compiled steps alone: zero for tensors."""
-        before = self.markets.events.sum() if self._counts else 0
+        before = self.markets.processor.events.sum() if self._counts else 0
         begun, steps = perf_counter(), 0
         while (took := perf_counter() - begun) < at_least_s or not steps:
             steps += self.stretch()
-        events = int(self.markets.events.sum() - before) if self._counts else 0
+        events = int(self.markets.processor.events.sum() - before) if self._counts else 0
         return Rate(steps / took, events / took)
 
     @property

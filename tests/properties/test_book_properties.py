@@ -103,7 +103,7 @@ class Play:
 
     def check_books(self) -> None:
         book = self.sim._listed[ACME]
-        market = self.sim._batch.records[0]
+        market = self.sim._batch.processor.records[0]
         assert (market["queues"] >= 0).all() and (market["taken"] >= 0).all()
         bids, asks = book.depth(True, 1), book.depth(False, 1)
         assert not bids or not asks or bids[0][0] < asks[0][0]

@@ -120,7 +120,7 @@ def test_an_empty_side_has_no_mid() -> None:
     m = market(STILL, 3, characters=fixed())
     m.state.queues[0, LEVELS:] = 0
     m.state.queues[1, :LEVELS] = 0
-    mids, volumes = m.watch(2)
+    mids, volumes = m.processor.watch(2)
     assert mids.tolist() == [[-1, -1, 2 * BID + GRID]] * 2 and not volumes.any()
     bid, ask = best_prices(m.state)
     assert (bid.tolist(), ask.tolist()) == ([BID, -1, BID], [-1, BID + GRID, BID + GRID])

@@ -179,7 +179,7 @@ def test_a_toxic_pool_fills_before_the_price_moves_against_us_and_a_blind_one_do
         m.enter(0, m.ticket(1, 1 << 27, 400_000, venue=1, rests=1))
         mids, filled = [], [m.state.filled[:, 0].clone()]
         for _ in range(2400):
-            mids.append(torch.from_numpy(m.watch(1)[0][0].astype(float)))
+            mids.append(torch.from_numpy(m.processor.watch(1)[0][0].astype(float)))
             filled.append(m.state.filled[:, 0].clone())
         twice, hits = torch.stack(mids), (torch.stack(filled).diff(dim=0) > 0)[:-40]
         known = hits & (twice[:-40] > 0) & (twice[40:] > 0)

@@ -108,20 +108,20 @@ def test_recording_a_market_changes_nothing_in_it(parameters: BookParameters, co
         m.state.halt[0] = 100
     streams = record(one, 300.0, rng())
     other.advance(1200)
-    assert not differing(one.state, twin(other)) and one.events.tolist() == other.events.tolist()
+    assert not differing(one.state, twin(other)) and one.processor.events.tolist() == other.processor.events.tolist()
     assert bool((one.state.first_bid != CHARACTER.first_bid).any())
     assert not (streams[0].times_s < 25.0).any()  # Halted.
 
 
 def test_events_are_those_that_the_market_counts() -> None:
     made = opened(REAL, 20)
-    before = made.events.copy()
+    before = made.processor.events.copy()
     streams = record(made, 200.0, rng())
-    assert [len(one.times_s) for one in streams] == (made.events - before).tolist()
+    assert [len(one.times_s) for one in streams] == (made.processor.events - before).tolist()
     fine = opened(FINE, 20)
     streams = record(fine, 200.0, rng())
     # Of several cancels at once the last may find nothing left.
-    counted, seen = fine.events, np.array([len(one.times_s) for one in streams])
+    counted, seen = fine.processor.events, np.array([len(one.times_s) for one in streams])
     assert (seen <= counted).all() and seen.sum() > 0.97 * counted.sum()
     assert all((one.lots > 0).all() for one in streams)
 

@@ -270,7 +270,7 @@ def test_what_we_do_changes_nothing_in_the_anonymous_flow(sim: SimulatedExchange
     twin.submit("x", order("x", Side.BUY, 20_000, None, tif=TimeInForce.IOC))
     for each in (sim, twin):
         each.advance_to(at(360))
-    (mine, *_), (theirs, *_) = sim._batch.records, twin._batch.records
+    (mine, *_), (theirs, *_) = sim._batch.processor.records, twin._batch.processor.records
     assert mine["queues"].tolist() == theirs["queues"].tolist() and mine["tilt"] == theirs["tilt"]
     assert twin.depth(ACME).mid > sim.depth(ACME).mid, "but its buying has moved the price"
 

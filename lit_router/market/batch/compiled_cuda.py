@@ -52,8 +52,10 @@ def _enter(markets, rules, slot, side, lots, price, venue, rests, least, owner, 
 class Threads:
     """The markets of one `BatchedMarket` on a GPU."""
 
+    tables_on = torch.device("cpu")
+
     def __init__(self, markets: int, levels: int, orders: int, device: torch.device) -> None:
-        self._device, kind = device, recorded(0, levels, orders).dtype
+        self._device, self._played, kind = device, 0, recorded(0, levels, orders).dtype
         content = torch.zeros(markets, kind.itemsize, dtype=torch.uint8, device=device)
         self.state: State = viewed_on(content, kind)
         self._records = cuda.as_cuda_array(content).view(kind).reshape(markets)
@@ -68,16 +70,19 @@ class Threads:
         self._grid = ((markets + BLOCK - 1) // BLOCK, BLOCK)
 
     def take(self, laws: Laws, rules: Rules) -> None:
-        """Goes by these tables from now on, which lie on the processor."""
+        """Goes by these tables from now on."""
         self._laws, self._rules = (cuda.to_device(np.array([record(values)])) for values in (laws, rules))
 
-    def play(self, first: int, steps: int, chosen: torch.Tensor | None) -> None:
-        """Steps on end from `first` on, of all markets or of those `chosen`, bool [B]."""
-        chosen = cuda.as_cuda_array(self._everyone if chosen is None else chosen)
+    def play(self, steps: int, where: torch.Tensor | None) -> None:
+        """Steps on end, of all markets or of those chosen, bool [B]."""
+        chosen = cuda.as_cuda_array(self._everyone if where is None else where)
         _play[self._grid](
-            self._records, self._laws, self._rules, first, steps, chosen, self._none, self._events,
+            self._records, self._laws, self._rules, self._played, steps, chosen, self._none, self._events,
             self._desks, self._weathers, self._givens, self._prices,
         )  # fmt: skip
+        # Where they are is known here as well: to ask the device would be to wait for it.
+        self._played += steps
+        self.state.step.add_(steps)
 
     def enter(self, slot: int, ticket: Ticket) -> None:
         """One order a market where the ticket has a side."""

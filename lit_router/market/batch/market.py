@@ -1,26 +1,23 @@
 """B markets in one object: made from a parameter set, stepped together, looked at as tensors."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from lit_router.market.batch import draws, pools
 from lit_router.market.batch.book import redrawn
-from lit_router.market.batch.compiled import play
-from lit_router.market.batch.compiled_entering import enter_all, enter_at
-from lit_router.market.batch.entering import Ticket, cancel, enter, market_price
+from lit_router.market.batch.entering import Ticket, cancel, market_price
 from lit_router.market.batch.impact import unit_of
-from lit_router.market.batch.laws import OCTAVE, laws_of
-from lit_router.market.batch.orders import NO_LIMIT
+from lit_router.market.batch.laws import OCTAVE, Laws, laws_of
+from lit_router.market.batch.on_processor import Processor
+from lit_router.market.batch.on_tensors import Tensors
 from lit_router.market.batch.rules import CHANCE, CancelAssumption, Rules, rules_of
-from lit_router.market.batch.state import empty, record, recorded, viewed
-from lit_router.market.batch.step import step
+from lit_router.market.batch.state import State, recorded
 from lit_router.market.parameters import BookParameters
-from rfq.domain.errors import BadInput
+from rfq.domain.errors import BadInput, OurFault
 
 STEP_S = 0.25
 USUAL_SLOTS = 6
@@ -45,6 +42,32 @@ class Character(NamedTuple):
     """Seconds of the session that have passed at step 0."""
 
 
+class Player(Protocol):
+    """What steps markets on one kind of device."""
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def tables_on(self) -> torch.device:
+        """Where it wants its tables."""
+        ...
+
+    def take(self, laws: Laws, rules: Rules) -> None: ...
+    def play(self, steps: int, where: torch.Tensor | None) -> None: ...
+    def enter(self, slot: int, ticket: Ticket) -> None: ...
+
+
+def _player(markets: int, levels: int, orders: int, device: torch.device, threads: int) -> Player:
+    if device.type == "cpu":
+        return Processor(recorded(markets, levels, orders), threads)
+    if device.type == "cuda":
+        # Only who has a GPU has what compiles for it.
+        from lit_router.market.batch.compiled_cuda import Threads
+
+        return Threads(markets, levels, orders, device)
+    return Tensors(markets, levels, orders, device)
+
+
 class BatchedMarket:
     """B markets of one parameter set. Steps are compiled for a processor and for a CUDA device (with numba-cuda), and
     tensor operations on any other."""
@@ -66,54 +89,39 @@ class BatchedMarket:
         """One market for each seed. `characters`: one for all or one each (None: the set's own); `orders`: slots for
         participants' orders in each market. `conditions` off is the plain book of the set, without regimes, news, flow
         or makers. `threads` share the markets between them on a processor."""
-        self.parameters, self.step_s, self.threads = parameters, step_s, threads
-        self.device, self._threads = torch.device(device), None
-        self.pool_characters = pool_characters
+        self.parameters, self.step_s = parameters, step_s
+        self.device, self.pool_characters = torch.device(device), pool_characters
         if not 0 < orders <= draws.MOST_ORDERS:
             raise BadInput("orders", orders, f"must be from 1 to {draws.MOST_ORDERS}")
         self._settings, self._held = (conditions, cancels), False
-        count = len(seeds)
         characters = Character(mean_lots=parameters.mean_lots) if characters is None else characters
-        each = [characters] * count if isinstance(characters, Character) else list(characters)
-        shape = (count, parameters.levels, orders)
-        if self._cpu:
-            self._hold(recorded(*shape), 0)
-        elif self.device.type == "cuda":
-            # Only who has a GPU has what compiles for it.
-            from lit_router.market.batch.compiled_cuda import Threads
-
-            self._threads, self._played = Threads(*shape, self.device), 0
-            self.state = self._threads.state
-        else:
-            self.state = empty(*shape, self.device)
+        each = [characters] * len(seeds) if isinstance(characters, Character) else list(characters)
+        self._player = _player(len(seeds), parameters.levels, orders, self.device, threads)
         self._make_tables()
         self._open(seeds, each)
 
     @property
-    def _cpu(self) -> bool:
-        return self.device.type == "cpu"
+    def state(self) -> State:
+        return self._player.state
+
+    @property
+    def processor(self) -> Processor:
+        """What only markets on a processor have. Raises OurFault for others."""
+        if not isinstance(self._player, Processor):
+            raise OurFault(f"markets on {self.device} are stepped all together")
+        return self._player
 
     def _make_tables(self) -> None:
-        self.laws = laws_of(self.parameters, self.step_s, self.device)
-        self.rules = self._rules_on(self.device)
-        if self._cpu:
-            self._tables, self._rule = record(self.laws), record(self.rules)
-        elif self._threads:
-            self._threads.take(laws_of(self.parameters, self.step_s, torch.device("cpu")), self._rules_on("cpu"))
+        self.laws, self.rules = self._tables(self.device)
+        on = self._player.tables_on
+        self._player.take(*((self.laws, self.rules) if on == self.device else self._tables(on)))
 
-    def _rules_on(self, device: str | torch.device) -> Rules:
+    def _tables(self, device: torch.device) -> tuple[Laws, Rules]:
         conditions, cancels = self._settings
-        found = rules_of(
-            self.parameters, self.step_s, conditions, cancels, self.pool_characters, torch.device(device)
-        )
-        return found._replace(regime_switch=0) if self._held else found
-
-    def _hold(self, records: np.ndarray, steps: int) -> None:
-        """Takes these records for the markets, `steps` steps after their opening."""
-        self._records, self.state = records, viewed(records, steps)
-        self.events = np.zeros(len(records), np.int64)
-        self._none = np.zeros((0, len(records)), np.int64)
-        self._workers = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        rules = rules_of(self.parameters, self.step_s, conditions, cancels, self.pool_characters, device)
+        if self._held:
+            rules = rules._replace(regime_switch=0)
+        return laws_of(self.parameters, self.step_s, device), rules
 
     def _open(self, seeds: Sequence[int], each: Sequence[Character]) -> None:
         p, s = self.parameters, self.state
@@ -152,16 +160,6 @@ class BatchedMarket:
         """Steps played so far."""
         return int(self.state.step)
 
-    @property
-    def records(self) -> np.ndarray:
-        """On a processor: the markets' records, which the tensors of the state view."""
-        return self._records
-
-    @property
-    def compiled(self) -> tuple[np.ndarray, np.void, np.void]:
-        """What compiled code takes, on a processor: the markets' records, the laws and the rules."""
-        return self._records, self._tables, self._rule
-
     def hold_regimes(self) -> None:
         """From now on no regime ends by itself: whoever tells a story sets them in the state."""
         self._held = True
@@ -176,66 +174,26 @@ class BatchedMarket:
         """An independent twin of some markets (None: all), on a processor: what is done to one is not done to the
         other, and both see the same anonymous flow."""
         twin = copy(self)
-        twin._hold(self._records[list(range(self.markets) if places is None else places)].copy(), self.steps)
+        twin._player = self.processor.copy(range(self.markets) if places is None else places)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        made_again = ("state", "laws", "rules", "events", "_tables", "_rule", "_none", "_workers")
-        return {name: value for name, value in self.__dict__.items() if name not in made_again} | {"_at": self.steps}
+        return {name: value for name, value in self.__dict__.items() if name not in ("laws", "rules")}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        at = kept.pop("_at")
         self.__dict__.update(kept)
         self._make_tables()
-        self._hold(self._records, at)
 
     def compile(self) -> "BatchedMarket":
         """Compiles what stepping will need, if it is not in the cache: half a minute the first time on a machine."""
-        if self._cpu:
-            self.advance(0)
-            self.play_one(0, 0, self._none, self._none, stop_at_fills=True)
-            self.enter_one(0, 0, 0, 0, 0, 0, 0, 0, 0)
-            self.enter(0, self.ticket(0, 0))
+        if isinstance(self._player, Processor):
+            self._player.compile()
         return self
 
     def advance(self, steps: int, where: torch.Tensor | None = None) -> None:
         """Plays every market for `steps` steps. `where`, bool [B]: no longer those of which nothing more is asked; they
         may stay behind, and must not be played again."""
-        if self._threads:
-            self._threads.play(self._played, steps, where)
-            self._played += steps
-            self.state.step.add_(steps)
-        elif self._cpu:
-            self._play(steps, self._none, self._none, where)
-        else:
-            for _ in range(steps):
-                step(self.state, self.laws, self.rules)
-
-    def watch(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Plays `steps` steps; returns twice the displayed mid (-1: none) and lots traded so far, [steps, B] each."""
-        mids, volumes = np.zeros((2, steps, self.markets), np.int64)
-        self._play(steps, mids, volumes)
-        return mids, volumes
-
-    def _play(
-        self, steps: int, mids: np.ndarray, volumes: np.ndarray, where: torch.Tensor | None = None
-    ) -> None:
-        first = int(self.state.step)
-
-        def part(low: int, high: int) -> None:
-            play(
-                self._records, self._tables, self._rule, low, high, first, steps, mids, volumes, False, self.events
-            )
-
-        if where is not None:
-            for place in where.nonzero()[:, 0].tolist():
-                part(place, place + 1)
-        elif self._workers is None:
-            part(0, self.markets)
-        else:
-            edges = np.linspace(0, self.markets, self.threads + 1).astype(int).tolist()
-            list(self._workers.map(part, edges[:-1], edges[1:]))
-        self.state.step.add_(steps)
+        self._player.play(steps, where)
 
     def enter(self, slot: int, ticket: Ticket) -> None:
         """One new order in each market where the ticket has a side, into a free slot; see `entering`.
@@ -247,44 +205,7 @@ class BatchedMarket:
         """
         if not 0 <= slot < self.state.side.shape[1]:
             raise BadInput("slot", slot, f"must be below {self.state.side.shape[1]}")
-        if self._threads:
-            self._threads.enter(slot, ticket)
-            return
-        if not self._cpu:
-            enter(self.state, self.rules, slot, ticket)
-            return
-        new, priceless = ticket.side != 0, ticket.price.abs() >= NO_LIMIT
-        _must(~(new & (self.state.side[:, slot] != 0)), "slot", "must be free")
-        _must((ticket.venue >= 0) & (ticket.venue <= self.rules.pools), "venue", "must be 0 or a pool's number")
-        _must(~(new & priceless & (ticket.rests != 0) & (ticket.venue == 0)), "price", "is needed to rest")
-        arrays = {name: value.to(torch.int64).numpy() for name, value in ticket._asdict().items()}
-        enter_all(self._records, self._rule, slot, **arrays)
-
-    def play_one(
-        self, place: int, first: int, mids: np.ndarray, volumes: np.ndarray, *, stop_at_fills: bool
-    ) -> int:
-        """Plays one market from step `first` on, on a processor, for as many steps as `mids` has rows or up to a step
-        in which a participant's order was executed; returns the steps played. Other markets stay where they are."""
-        return play(
-            self._records,
-            self._tables,
-            self._rule,
-            place,
-            place + 1,
-            first,
-            len(mids),
-            mids,
-            volumes,
-            stop_at_fills,
-            self.events,
-        )
-
-    def enter_one(
-        self, place: int, slot: int, side: int, lots: int, price: int, venue: int, rests: int, least: int, owner: int
-    ) -> bool:
-        """One order in one market, on a processor; see `entering.Ticket`. Returns whether it was stopped by an order of
-        its own owner."""
-        return enter_at(self._records, self._rule, place, slot, side, lots, price, venue, rests, least, owner)
+        self._player.enter(slot, ticket)
 
     def cancel(self, slot: int, where: torch.Tensor) -> None:
         """Takes the orders in a slot out of the markets `where` [B] says so."""
@@ -312,7 +233,3 @@ class BatchedMarket:
         limit = market_price(sides) if price is None else spread(price)
         return Ticket(sides, spread(lots), limit, spread(venue), spread(rests), spread(least), spread(owner))
 
-
-def _must(holds: torch.Tensor, field: str, rule: str) -> None:
-    if not bool(holds.all()):
-        raise BadInput(field, f"market {int((~holds).nonzero()[0])}", rule)

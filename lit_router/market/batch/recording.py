@@ -59,7 +59,7 @@ def record(
         raise BadInput("lasts_s, every_s", (lasts_s, every_s), f"must be whole steps of {market.step_s:g} s")
     if market.taking_part():
         raise BadInput("market", "orders, impact or dealers' flows", "must not be there: anonymous books are recorded")
-    records, tables, rule = market.compiled
+    records, tables, rule = market.processor.compiled
     ticks, cells, samples = market.parameters.grid_ticks, 2 * market.parameters.levels, steps // every + 1
     first, gaps_s = int(market.state.step), np.array(market.parameters.gaps_s)
     streams = []
@@ -69,7 +69,7 @@ def record(
         log, many, counted = listen(
             records[b], tables, rule, first, steps, gaps_s, every, shelves, rng, room, bids, asks
         )
-        market.events[b] += counted
+        market.processor.events[b] += counted
         events = log[:many]
         streams.append(
             BookStream(
