@@ -31,7 +31,7 @@ class Reading(NamedTuple):
 
 @lru_cache(maxsize=8)
 def reading(levels: tuple[float, ...], draws: int) -> Reading:
-    """Of quantiles at these levels."""
+    """Of quantiles at these levels, which lie between 0 and 1."""
     at, last = np.array(levels), len(levels) - 1
     middle = (np.arange(draws) + 0.5) / draws
     right = np.searchsorted(at, middle, side="right").clip(1, last)

@@ -1,7 +1,6 @@
 """Which code this is, for model cards and reports."""
 
 import hashlib
-import importlib.metadata
 import os
 import subprocess
 from pathlib import Path
@@ -11,8 +10,7 @@ PACKAGES = ("db", "dealers", "lit_router", "ml", "rfq")
 
 
 def code_version() -> str:
-    """What SOTTO_CODE_VERSION says; without it, of a checkout, what git describes; else the package's version and a
-    digest of its sources."""
+    """What SOTTO_CODE_VERSION says; without it, of a checkout, what git describes; else a digest of the sources."""
     if told := os.environ.get("SOTTO_CODE_VERSION"):
         return told
     try:
@@ -21,7 +19,7 @@ def code_version() -> str:
             return _git("describe", "--always", "--dirty")
     except (OSError, subprocess.SubprocessError):
         pass
-    return f"sotto {importlib.metadata.version('sotto')}, sources {_digest(ROOT)}"
+    return f"sources {_digest(ROOT)}"
 
 
 def _git(*words: str) -> str:

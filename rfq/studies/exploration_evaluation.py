@@ -135,6 +135,7 @@ def _policy(name: str, world: DealerWorld, log: list[Outcome], seed: int) -> Pol
 def _describe_online(figures: Figures, plan: Plan, found: Sequence[dict[str, float]]) -> None:
     figures.add("online_seeds", len(found))
     figures.add("online_requests", plan.requests)
+    figures.add("online_thompson_budget_bps", Thompson().budget_bps)
     costs = {name: np.array([one[name] for one in found]) for name in found[0]}
     for name, cost in costs.items():
         figures.add(f"online_{name}_cost_bps", float(cost.mean()))

@@ -14,7 +14,6 @@ from lit_router.market import parameters
 from lit_router.market.batch import makers
 from lit_router.market.batch.laws import OCTAVE
 from lit_router.market.batch.market import BatchedMarket, Character
-from lit_router.market.batch.state import record
 from lit_router.market.exact import Resting, stepped
 from lit_router.market.parameters import QUANTILES, BookParameters, Floats, SizeLaw
 
@@ -58,7 +57,7 @@ def batched(book: BookParameters, pace: float, strain: float) -> BatchedMarket:
         off = {name: torch.zeros_like(getattr(rules, name)) for name in STILL} | dict.fromkeys(NEVER, 0)
         off["regime_strain"] = torch.full_like(rules.regime_strain, round((strain + makers.EASE) * OCTAVE))
         off["strides"] = 1
-        markets._rule = record(rules._replace(**off))
+        markets.processor.take(markets.laws, rules._replace(**off))
     return markets
 
 

@@ -26,7 +26,7 @@ def test_what_the_environment_says_stands(sources: Path, monkeypatch: pytest.Mon
 
 def test_without_a_checkout_it_is_a_digest_of_the_sources(sources: Path) -> None:
     before = code_version()
-    assert before.startswith("sotto ") and before == code_version()
+    assert before.startswith("sources ") and before == code_version()
     (sources / "ml" / "one.py").write_text("first = 2\n")
     assert code_version() != before
 
@@ -48,4 +48,4 @@ def test_a_checkout_is_described_by_git_and_somebody_elses_is_not(
     assert code_version().endswith("-dirty")
     # Installed below a checkout that is not its own.
     monkeypatch.setattr(module, "ROOT", sources / "ml")
-    assert code_version().startswith("sotto ")
+    assert code_version().startswith("sources ")

@@ -49,7 +49,7 @@ def _enter(markets, rules, slot, side, lots, price, venue, rests, least, owner, 
         )  # fmt: skip
 
 
-class Threads:
+class Gpu:
     """The markets of one `BatchedMarket` on a GPU."""
 
     tables_on = torch.device("cpu")

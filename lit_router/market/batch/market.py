@@ -1,7 +1,6 @@
 """B markets in one object: made from a parameter set, stepped together, looked at as tensors."""
 
 from collections.abc import Sequence
-from copy import copy
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -62,9 +61,9 @@ def _player(markets: int, levels: int, orders: int, device: torch.device, thread
         return Processor(recorded(markets, levels, orders), threads)
     if device.type == "cuda":
         # Only who has a GPU has what compiles for it.
-        from lit_router.market.batch.compiled_cuda import Threads
+        from lit_router.market.batch.compiled_cuda import Gpu
 
-        return Threads(markets, levels, orders, device)
+        return Gpu(markets, levels, orders, device)
     return Tensors(markets, levels, orders, device)
 
 
@@ -108,7 +107,7 @@ class BatchedMarket:
     def processor(self) -> Processor:
         """What only markets on a processor have. Raises OurFault for others."""
         if not isinstance(self._player, Processor):
-            raise OurFault(f"markets on {self.device} are stepped all together")
+            raise OurFault(f"one market alone is stepped, watched and copied on a processor only, not on {self.device}")
         return self._player
 
     def _make_tables(self) -> None:
@@ -173,7 +172,8 @@ class BatchedMarket:
     def copy(self, places: Sequence[int] | None = None) -> "BatchedMarket":
         """An independent twin of some markets (None: all), on a processor: what is done to one is not done to the
         other, and both see the same anonymous flow."""
-        twin = copy(self)
+        twin = object.__new__(BatchedMarket)
+        twin.__dict__.update(self.__dict__)
         twin._player = self.processor.copy(range(self.markets) if places is None else places)
         return twin
 
