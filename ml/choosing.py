@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -112,7 +113,7 @@ class Chooser:
         at = _nearest(forecast, len(choice.chosen))
         if allowance and allowance.leakage_bps[list(choice.chosen)].sum() > budget:
             notes = (*notes, f"leakage budget of {budget:g} bps exceeded: so many have to be asked")
-        typical_s, window_s = float(np.median(forecast.response_s)), c.facts.window_s
+        typical_s, window_s = median(forecast.response_s.tolist()), c.facts.window_s
         if typical_s > window_s:
             late = "half of those who would quote may be late"
             notes = (*notes, f"quote_window_s {window_s:g} is less than a typical dealer's {typical_s:.1f} s: {late}")

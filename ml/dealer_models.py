@@ -206,7 +206,7 @@ class DealerModels:
         moved = self._margin.contributions(flat) + self._moved_by_trees(flat) * scale_of(flat)[:, None]
         moved *= np.repeat([reference_cost_bps(f) for f in facts], [len(rows) for rows in x])[:, None]
         largest = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :most]
-        moved = np.take_along_axis(moved, largest, axis=1).round(3).tolist()
+        moved = moved[np.arange(len(flat))[:, None], largest].round(3).tolist()
         causes = _NAMES[largest].tolist()
         told = [dict(zip(names, row, strict=True)) for names, row in zip(causes, moved, strict=True)]
         ends = np.cumsum([len(rows) for rows in x]).tolist()

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 DRAWS = 128
 GRID = 200
 """Points of the residual's cost by share of the block."""
+SHARES = np.linspace(0.0, 1.0, GRID + 1)
 
 IDLE_IMPACT = 0.8
 """Square-root impact charged for lots that the desk wants done and gives nobody to work."""
@@ -57,8 +58,7 @@ def rest_of(curve: ResidualCurve | None, facts: RequestFacts) -> Array:
 def rest_cost(curve: ResidualCurve) -> Array:
     """Cost of working shares 0, 1/GRID, ... 1 of the block, in bps of the whole block."""
     most = curve.lots[-1]
-    shares = np.linspace(0.0, 1.0, GRID + 1)
-    return np.interp(shares * most, np.array(curve.lots, dtype=np.float64), np.array(curve.cost)) / most
+    return np.interp(SHARES * most, np.array(curve.lots, dtype=np.float64), np.array(curve.cost)) / most
 
 
 class ExpectedCost:
@@ -106,5 +106,4 @@ class ExpectedCost:
 
 def default_rest(size: float, volatility_bps: float, spread_bps: float) -> Array:
     """What is not filled and not to be worked, priced as if worked over a day: half spread + square root."""
-    shares = np.linspace(0.0, 1.0, GRID + 1)
-    return shares * (spread_bps / 2 + IDLE_IMPACT * volatility_bps * np.sqrt(shares * size))
+    return SHARES * (spread_bps / 2 + IDLE_IMPACT * volatility_bps * np.sqrt(SHARES * size))

@@ -98,7 +98,7 @@ def greedy(
     for pool, bound in (([*include], None), (waiting, allowance)):
         while len(order) < most and (fit := bound.within(order, pool) if bound else pool):
             costs = cost.adding(order, fit)
-            best = int(np.argmin(costs))
+            best = int(costs.argmin())
             curve.append(float(costs[best]))
             order.append(fit[best])
             if len(fit) > (keep := max(SHORTLIST, most)):
