@@ -32,8 +32,8 @@ class Thompson(msgspec.Struct, frozen=True, tag="thompson"):
 
     beliefs: int = 5
     budget_bps: float = 0.15
-    """Most that a set may be expected to cost over the best. Half a basis point cost more than it taught; of 0.15, and a
-    half that falls with the log or with its root, 0.15 was cheapest in ten worlds that nothing else is judged in."""
+    """Most that a set may be expected to cost over the best. Half a basis point cost more than it taught; of 0.15, and
+    a half that falls with the log or with its root, 0.15 was cheapest in ten worlds that nothing else is judged in."""
 
     def __post_init__(self) -> None:
         if self.beliefs < 2:
