@@ -16,7 +16,10 @@ LN2 = math.log(2.0)
 (ASKED, MARKED, SECTOR, ANSWERED, PACE, COST, SIZE, LIFTED, WON, SIGN, LOST, MOVE, GIVEN, REACH) = range(14)
 UNIT, BOTH, LAW = 14, 15, 16
 """Of quotes; 0 in all other rows."""
-COLUMNS = LAW + len(quote_law.TERMS)
+TERMS = 5
+"""Those of `quote_law`: written here, so that loops over them are unrolled and compiled anew with this file."""
+assert len(quote_law.TERMS) == TERMS
+COLUMNS = LAW + TERMS
 """Of one outcome, see `PanelMemory.push`."""
 DECLARED = np.stack([quote_law.CENTRE, quote_law.SPREAD**-2.0])
 OFF = np.array([quote_law.NOISE, quote_law.USUAL_OFF, quote_law.SECTOR_SPREAD**-2.0, 1.0 / quote_law.AXE_VARIANCE])
@@ -96,47 +99,45 @@ def _summed(rows, age, weight, now, sector, sign, out):  # pyright: ignore  # pr
 
 
 @numba.njit(error_model="numpy")
-def _lawful(rows, age, weight, sector, declared, usual, strange, slope, out):  # pyright: ignore  # pragma: no cover
+def _lawful(rows, age, weight, sector, declared, usual, strange, place, slope, out):  # pyright: ignore  # pragma: no cover
     """Of one dealer: its law by ridge about declared coefficients, see `quote_law`: `slope` [terms]; `out` [3]: its
     level in the sector, how far its quotes stray from the law over their spread and risk, and how much dearer recent
-    ones in the sector were, turned to the side they were for, in daily volatilities. `strange` is room to work in."""
+    ones in the sector were, turned to the side they were for, in daily volatilities. `strange` and `place` are room to work in."""
     centre, precision = declared[0], declared[1]
     noise, usual_off, sector_precision, axe_precision = usual[0], usual[1], usual[2], usual[3]
-    terms = len(centre)
-    gram, pull = np.diag(precision), np.zeros(terms)
+    gram, pull, priced = np.diag(precision), np.zeros(TERMS), 0
     for k in range(len(weight)):
         row = rows[k]
         if weight[k] == 0.0 or np.isnan(row[COST]):
             continue
         heavy = weight[k] / max(noise * row[BOTH], 1e-3) ** 2
         away = row[COST]
-        for i in range(terms):
+        for i in range(TERMS):
             away -= row[LAW + i] * centre[i]
-        strange[k] = away
-        for i in range(terms):
+        strange[priced], place[priced] = away, k
+        priced += 1
+        for i in range(TERMS):
             pull[i] += heavy * away * row[LAW + i]
-            for j in range(terms):
+            for j in range(TERMS):
                 gram[i, j] += heavy * row[LAW + i] * row[LAW + j]
     moved = np.linalg.solve(gram, pull)
     above, below = 0.0, sector_precision
-    for k in range(len(weight)):
+    for n in range(priced):
+        k = place[n]
         row = rows[k]
-        if weight[k] == 0.0 or np.isnan(row[COST]):
-            continue
-        for i in range(terms):
-            strange[k] -= row[LAW + i] * moved[i]
+        for i in range(TERMS):
+            strange[n] -= row[LAW + i] * moved[i]
         if row[SECTOR] == sector:
             heavy = weight[k] / max(noise * row[BOTH], 1e-3) ** 2
-            above += heavy * row[BOTH] * strange[k]
+            above += heavy * row[BOTH] * strange[n]
             below += heavy * row[BOTH] * row[BOTH]
     level = above / below
     off, count, near, tilt = 0.0, 0.0, 0.0, 0.0
-    for k in range(len(weight)):
+    for n in range(priced):
+        k = place[n]
         row = rows[k]
-        if weight[k] == 0.0 or np.isnan(row[COST]):
-            continue
         here = row[SECTOR] == sector
-        left = strange[k] - (row[BOTH] * level if here else 0.0)
+        left = strange[n] - (row[BOTH] * level if here else 0.0)
         off += weight[k] * abs(left) / max(row[BOTH], 1e-6)
         count += weight[k]
         if here and not np.isnan(row[SIGN]):
@@ -162,6 +163,7 @@ def recalled(rows, slots, now, settle_s, sector, sign, declared, usual, found, s
     [3, dealers], see `_summed` and `_lawful`. What an outcome weighs is worked out once."""
     depth = rows.shape[1]
     age, weight, strange = np.empty(depth), np.empty(depth), np.empty(depth)
+    place = np.empty(depth, dtype=np.int64)
     for d in range(len(slots)):
         own, held = rows[max(slots[d], 0)], 0
         while held < depth and slots[d] >= 0 and not np.isnan(own[held, ASKED]):
@@ -171,4 +173,4 @@ def recalled(rows, slots, now, settle_s, sector, sign, declared, usual, found, s
             weight[held] = math.exp(-LN2 / HALF_LIFE_S * age[held]) if known else 0.0
             held += 1
         _summed(own, age, weight[:held], now, sector, sign, found[:, d])
-        _lawful(own, age, weight[:held], sector, declared, usual, strange, slopes[d], law[:, d])
+        _lawful(own, age, weight[:held], sector, declared, usual, strange, place, slopes[d], law[:, d])

@@ -47,7 +47,7 @@ class Plan(Frozen, frozen=True):
     lookups: int = 400
 
 
-QUICK = Plan(decisions=60, naive=6, history=400, ages=(200, 2_000), lookups=60)
+QUICK = Plan(decisions=60, naive=6, history=400, ages=(1_000, 4_000), lookups=60)
 
 
 class Took(NamedTuple):
