@@ -102,7 +102,8 @@ def _summed(rows, age, weight, now, sector, sign, out):  # pyright: ignore  # pr
 def _lawful(rows, age, weight, sector, declared, usual, strange, place, slope, out):  # pyright: ignore  # pragma: no cover
     """Of one dealer: its law by ridge about declared coefficients, see `quote_law`: `slope` [terms]; `out` [3]: its
     level in the sector, how far its quotes stray from the law over their spread and risk, and how much dearer recent
-    ones in the sector were, turned to the side they were for, in daily volatilities. `strange` and `place` are room to work in."""
+    ones in the sector were, turned to the side they were for, in daily volatilities. `strange` and `place` are room to
+    work in."""
     centre, precision = declared[0], declared[1]
     noise, usual_off, sector_precision, axe_precision = usual[0], usual[1], usual[2], usual[3]
     gram, pull, priced = np.diag(precision), np.zeros(TERMS), 0

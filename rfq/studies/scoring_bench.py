@@ -8,6 +8,7 @@ and in time that the processor spent on it: on a machine that others use as well
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from statistics import median
 from time import perf_counter, thread_time
 from typing import Any, NamedTuple
@@ -97,7 +98,7 @@ def run(plan: Plan) -> Figures:
         progress(f"a panel of {dealers}")
         p99[dealers], ratios[dealers] = _panel(figures, plan, models, dealers)
     progress("look-ups in short and long histories")
-    young, old = (_lookup_ms(plan, age) for age in plan.ages)
+    young, old = _lookups_ms(plan)
     figures.add(f"lookup_after_{plan.ages[0]}_auctions_ms", young)
     figures.add(f"lookup_after_{plan.ages[1]}_auctions_ms", old)
     for dealers, bound in GOALS_MS.items():
@@ -136,15 +137,18 @@ def _timed(took: Took, work: Callable[[], object]) -> None:
     took.processor_ms.append(1e3 * (thread_time() - spent))
 
 
-def _lookup_ms(plan: Plan, auctions: int) -> float:
-    """Median time to read the state of a panel of 12 from a memory that so many auctions went into."""
-    world = DealerWorld(SEED, WorldTerms(dealers=12, requests=auctions, requests_per_day=2_000.0))
-    memory = PanelMemory.of(world.history())
-    facts = world.next_request().facts
-    took = Took([], [])
+def _lookups_ms(plan: Plan) -> tuple[float, float]:
+    """Median times to read the state of a panel of 12 from memories of few and of many auctions, in turn."""
+    readings = list[tuple[Took, Callable[[], object]]]()
+    for auctions in plan.ages:
+        world = DealerWorld(SEED, WorldTerms(dealers=12, requests=auctions, requests_per_day=2_000.0))
+        memory, facts = PanelMemory.of(world.history()), world.next_request().facts
+        readings.append((Took([], []), partial(memory.state, world.dealers, facts, SETTLE_S)))
     for _ in range(plan.lookups):
-        _timed(took, lambda: memory.state(world.dealers, facts, SETTLE_S))
-    return median(took.clock_ms)
+        for took, read in readings:
+            _timed(took, read)
+    young, old = (median(took.clock_ms) for took, _ in readings)
+    return young, old
 
 
 def _selection_request(world: DealerWorld, request: Request) -> SelectionRequest:
