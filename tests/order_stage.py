@@ -1,6 +1,6 @@
 """A router over venues run by hand, and policies that propose what a test says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from order_floor import BID, INSTRUMENT, SYMBOL, FoldingStore, HandMarket, HandVenue
@@ -53,7 +53,10 @@ class Stage:
         self.router = self.new_router()
 
     def new_router(self, policy: object = None, **settings: float) -> OrderRouter:
-        policies = None if policy is None else dict.fromkeys(Schedule, policy)
+        return self.route(None if policy is None else dict.fromkeys(Schedule, policy), **settings)
+
+    def route(self, policies: Mapping[Schedule, object] | None, **settings: float) -> OrderRouter:
+        """A router with these policies by schedule, None: its own."""
         self.router = OrderRouter(
             [self.lit, self.pool],
             self.market,

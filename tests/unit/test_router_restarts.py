@@ -1,64 +1,17 @@
-"""Stories at the router of two orders of ours, of a restart, and of a store that cannot be had."""
+"""Stories of one order at the router: a restart, and a store or a lease that cannot be had."""
 
 from datetime import timedelta
 
 import pytest
-from order_floor import ASK, BID, INSTRUMENT, SYMBOL, FoldingStore, parent
-from order_stage import Stage, Wants, adds_up, cross, rest
-from virtual_time import START, SeededIds, VirtualClock, VirtualMarketClock
+from order_floor import ASK, FoldingStore, parent
+from order_stage import Stage, Wants, adds_up, rest
+from virtual_time import START
 
 from lit_router.domain.child import ChildStatus
-from lit_router.router import OrderRouter
 from rfq.domain import events as ev
 from rfq.domain.errors import LeaseLost, StoreUnavailable
-from rfq.domain.rfq import Schedule
-from rfq.domain.values import Side
 
 pytestmark = pytest.mark.virtual_time
-
-
-@pytest.fixture
-async def stage(clock: VirtualClock, market_clock: VirtualMarketClock, ids: SeededIds) -> Stage:
-    return Stage(clock, market_clock, ids)
-
-
-# --- two orders of ours ---------------------------------------------------------------------------------------------
-
-
-async def test_we_do_not_trade_with_ourselves(stage: Stage) -> None:
-    buys, sells = Wants(rest(100)), Wants()
-    stage.router = OrderRouter(
-        [stage.lit, stage.pool],
-        stage.market,
-        stage.market_clock,
-        stage.clock,
-        stage.ids,
-        {SYMBOL: INSTRUMENT},
-        policies={Schedule.TWAP: buys, Schedule.VWAP: sells},
-    )
-    buyer, _ = stage.work(parent())
-    seller, _ = stage.work(parent(side=Side.SELL, schedule=Schedule.VWAP, name="parent-2"))
-    at_send: list[list[Side]] = []
-    stage.lit.on_send = lambda order: at_send.append(
-        [o.side for o in stage.lit.resting() if order.side is Side.SELL and o.side is Side.BUY]
-    )
-    await stage.market_s(12)
-    assert len(stage.lit.resting()) == 1
-    sells.proposals = (cross(50),)
-    buys.proposals = ()
-    await stage.market_s(22)
-    assert seller.worked.parent.filled >= 50
-    assert all(not resting for resting in at_send)
-    assert ("cancel", next(iter(buyer.worked.children))) in stage.lit.calls
-    buys.proposals, sells.proposals = (rest(10, ASK, "pool"),), (rest(10, BID, "pool"),)
-    await stage.market_s(60)
-    assert len(stage.pool.resting()) == 1
-    for working in (buyer, seller):
-        await working.cancel("desk")
-        await working.done()
-
-
-# --- restart and the store ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arrived", [True, False])

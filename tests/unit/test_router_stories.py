@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from order_floor import ASK, BID, INSTRUMENT, SYMBOL, FoldingStore, parent
+from order_floor import ASK, BID, FoldingStore, parent
 from order_stage import Learns, Stage, Wants, adds_up, cross, rest
-from virtual_time import START, SeededIds, VirtualClock, VirtualMarketClock
+from virtual_time import START
 
 from lit_router.domain.child import ChildStatus
 from lit_router.domain.observation import Observation
 from lit_router.domain.parent import ParentStatus
 from lit_router.ports import Slice
-from lit_router.router import OrderRouter
 from lit_router.schedules import Unmindful, benchmarks
 from rfq.domain import events as ev
 from rfq.domain.errors import BadInput
@@ -22,11 +21,6 @@ from rfq.domain.rfq import Schedule
 from rfq.domain.values import Price
 
 pytestmark = pytest.mark.virtual_time
-
-
-@pytest.fixture
-async def stage(clock: VirtualClock, market_clock: VirtualMarketClock, ids: SeededIds) -> Stage:
-    return Stage(clock, market_clock, ids)
 
 
 # --- the ordinary way -----------------------------------------------------------------------------------------------
@@ -60,15 +54,7 @@ async def test_children_are_durable_before_they_are_sent(stage: Stage) -> None:
 
 
 async def test_market_orders_follow_twap(stage: Stage) -> None:
-    stage.router = OrderRouter(
-        [stage.lit, stage.pool],
-        stage.market,
-        stage.market_clock,
-        stage.clock,
-        stage.ids,
-        {SYMBOL: INSTRUMENT},
-        policies=benchmarks(),
-    )
+    stage.route(benchmarks())
     working, store = stage.work(parent(1200))
     for at_s in (100, 300, 500):
         await stage.market_s(at_s + 1)

@@ -3,25 +3,18 @@
 import asyncio
 
 import pytest
-from order_floor import ASK, BID, INSTRUMENT, SYMBOL, parent
+from order_floor import ASK, BID, FoldingStore, parent
 from order_stage import Stage, Wants, adds_up, cross, rest
-from virtual_time import SeededIds, VirtualClock, VirtualMarketClock
 
 from lit_router.domain.child import ChildStatus
 from lit_router.domain.parent import ParentStatus
 from lit_router.ports import ReportKind
-from lit_router.router import OrderRouter
+from lit_router.working import WorkingOrder
 from rfq.domain import events as ev
 from rfq.domain.errors import NeedsPerson
-from rfq.domain.rfq import Schedule
-from rfq.domain.values import ChildId, Quantity, Side
+from rfq.domain.values import ChildId, Quantity
 
 pytestmark = pytest.mark.virtual_time
-
-
-@pytest.fixture
-async def stage(clock: VirtualClock, market_clock: VirtualMarketClock, ids: SeededIds) -> Stage:
-    return Stage(clock, market_clock, ids)
 
 
 async def test_the_same_execution_counts_once(stage: Stage) -> None:
@@ -50,13 +43,19 @@ async def test_an_excessive_fill_is_a_break_and_stops_the_order(stage: Stage, lo
     assert len(store.of(ev.BreakFound)) == 2 and store.block.rfq.filled == fits
 
 
-async def test_a_late_fill_of_lots_sent_again_pulls_the_others(stage: Stage) -> None:
+async def sent_again(stage: Stage) -> tuple[WorkingOrder, FoldingStore, ChildId]:
+    """An order whose child was cancelled and its lots sent again at another price, and that first child."""
     policy = Wants(rest(1000))
     working, store = stage.work(parent(), policy)
     await stage.market_s(12)
     first = stage.lit.sent()[0]
     policy.proposals = (rest(1000, BID - 2),)
     await stage.market_s(22)
+    return working, store, first
+
+
+async def test_a_late_fill_of_lots_sent_again_pulls_the_others(stage: Stage) -> None:
+    working, store, first = await sent_again(stage)
     assert len(stage.lit.resting()) == 1
     stage.lit.fill(first, 50)
     assert working.worked.overcommitted
@@ -72,12 +71,7 @@ async def test_a_late_fill_of_lots_sent_again_pulls_the_others(stage: Stage) -> 
 
 
 async def test_a_late_fill_beside_a_child_that_cannot_be_cancelled(stage: Stage) -> None:
-    policy = Wants(rest(1000))
-    working, store = stage.work(parent(), policy)
-    await stage.market_s(12)
-    first = stage.lit.sent()[0]
-    policy.proposals = (rest(1000, BID - 2),)
-    await stage.market_s(22)
+    working, store, first = await sent_again(stage)
     stage.lit.refuse_cancels = 10**6  # It was filled there, and we have not been told.
     stage.lit.fill(first, 50)
     await stage.market_s(82)
@@ -159,31 +153,6 @@ async def test_no_more_children_than_allowed(stage: Stage) -> None:
     await stage.market_s(30)
     assert len(stage.lit.resting()) == len(working.worked.live) == 4
     await working.cancel("desk")
-
-
-async def test_a_cancel_while_making_way_sends_nothing(stage: Stage) -> None:
-    policies = {Schedule.TWAP: Wants(rest(100)), Schedule.VWAP: Wants()}
-    stage.router = OrderRouter(
-        [stage.lit, stage.pool],
-        stage.market,
-        stage.market_clock,
-        stage.clock,
-        stage.ids,
-        {SYMBOL: INSTRUMENT},
-        policies=policies,
-    )
-    buyer, _ = stage.work(parent())
-    seller, _ = stage.work(parent(side=Side.SELL, schedule=Schedule.VWAP, name="parent-2"))
-    await stage.market_s(7)
-    stage.lit.mute = True
-    policies[Schedule.VWAP].proposals = (cross(50),)
-    await stage.market_s(12)
-    assert ("cancel", stage.lit.sent()[0]) in stage.lit.calls  # The seller waits for the buyer's order to go.
-    await seller.cancel("desk")
-    stage.lit.mute = False
-    await seller.done()
-    assert not seller.worked.children and all(o.side is Side.BUY for o in stage.lit.orders.values())
-    await buyer.cancel("desk")
 
 
 @pytest.mark.parametrize("arrived", [True, False])

@@ -232,4 +232,3 @@ class BatchedMarket:
         sides = spread(side)
         limit = market_price(sides) if price is None else spread(price)
         return Ticket(sides, spread(lots), limit, spread(venue), spread(rests), spread(least), spread(owner))
-
