@@ -1,46 +1,25 @@
-"""Both learners: what they learn from, that they learn, that they go on where they stopped, and keep to one device."""
+"""Both learners: what they learn from, that they learn, and that they go on where they stopped."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from one_device import META, OneDevice
+from learners import DQN, LAW, PPO, QUICK, SET
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_router.market.batch.market import BatchedMarket
-from lit_router.market.parameters import load
-from ml.slicer import checkpoint, dqn, execution, ppo
+from ml.slicer import checkpoint, dqn, ppo
 from ml.slicer.actions import HEADS
 from ml.slicer.curves import Curves
-from ml.slicer.episodes import EpisodeLaw
 from ml.slicer.execution import CROSSING, Execution
 from ml.slicer.features import NAMES, features
 from ml.slicer.ground import TAIL, Ground, alone, executions, feared, loudness, untouched
-from ml.slicer.network import Actor, Advantages, Critic, best, drawn_from, tail_level
+from ml.slicer.network import Actor, Advantages, best, drawn_from, tail_level
 from ml.slicer.playing import Act, Played, by_policy, by_rule, played
 from ml.slicer.replay import Replay, Transitions
 from ml.slicer.rules import TWAP, Rule, intend
 from ml.slicer.situation import remembered
 from rfq.domain.errors import BadInput
-
-LAW = EpisodeLaw(horizon_s=120.0, decisions=6, warm_up_s=30.0, missing=0.0)
-QUICK = LAW._replace(horizon_s=15.0, decisions=3, warm_up_s=5.0, missing=0.2, risk=(0.0, 1.0))
-SET = load("large_tick")
-PPO = ppo.Plan(updates=4, groups=4, group=2, epochs=2, minibatch=16)
-DQN = dqn.Plan(updates=4, groups=4, group=2, steps=4, minibatch=16, capacity=64, ahead=2)
-ALGORITHMS: dict[str, tuple[Any, Any]] = {"ppo": (ppo, PPO), "dqn": (dqn, DQN)}
-
-
-@pytest.fixture(scope="module")
-def ground() -> Ground:
-    return Ground([SET], [(1.0, QUICK)], Rule(grace=0.3, lead=0.3))
-
-
-@pytest.fixture(params=ALGORITHMS)
-def algorithm(request: pytest.FixtureRequest) -> tuple[str, Any, Any]:
-    return request.param, *ALGORITHMS[request.param]
 
 
 def weights(learner: Any) -> list[torch.Tensor]:
@@ -50,96 +29,6 @@ def weights(learner: Any) -> list[torch.Tensor]:
 
 def equal(one: Any, other: Any) -> bool:
     return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
-
-
-# --- one device ---------------------------------------------------------------------------------------------------
-
-
-def on_meta(name: str) -> Any:
-    """A learner without values; generators do not exist there."""
-    if name == "ppo":
-        actor, critic = Actor().to(META), Critic().to(META)
-        adam = torch.optim.Adam([*actor.parameters(), *critic.parameters()])
-        return ppo.Learner(actor, critic, adam, None)
-    actor, critic = Advantages().to(META), Critic().to(META)
-    adam = torch.optim.Adam([*actor.parameters(), *critic.parameters()])
-    slow = Advantages().to(META), Critic().to(META)
-    return dqn.Learner(actor, critic, *slow, adam, Replay(DQN.capacity, META), None)
-
-
-@pytest.fixture(scope="module")
-def worked(ground: Ground) -> tuple[Execution, Played]:
-    """Episodes worked on the device: orders are entered as anywhere; the steps between decisions, which are known to
-    keep to it, are not played."""
-    law = QUICK._replace(horizon_s=2.0, decisions=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BatchedMarket, "advance", lambda self, steps, where=None: None)
-        patch.setattr(execution, "SWEEPS_S", (1,))
-        (begun,) = executions(ground._replace(device=META, laws=[(1.0, law)]), 4, 2, 0, 0)
-        actor = Actor().to(META)
-        with OneDevice(), torch.no_grad():
-            return begun, played(lambda x, may: drawn_from(actor(x, may)), ground.rule, begun)
-
-
-@pytest.fixture
-def an_update(
-    algorithm: tuple[str, Any, Any], worked: tuple[Execution, Played], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], torch.Tensor]:
-    """All of an update but the market, of a learner without values, on the device alone; what it tells."""
-    name, module, plan = algorithm
-    begun, run = worked
-    learner = on_meta(name)
-
-    def as_played(act: Act, rule: Rule, execution: Execution) -> Played:
-        assert act(run.x[0], run.allowed[0]).shape == run.action[0].shape
-        return run
-
-    def update() -> torch.Tensor:
-        monkeypatch.setattr(module, "played", as_played)
-        with OneDevice():
-            collected = module.collected(learner, [begun], Rule(), plan, *([] if name == "ppo" else [0.05]))
-        # An optimiser counts its steps on the processor, whatever the device.
-        with OneDevice(counts=True):
-            if name == "ppo":
-                return ppo.learned(learner, collected[0], plan, 0.5)
-            return dqn.learned(learner, plan)
-
-    return update
-
-
-def test_episodes_are_worked_and_learned_from_on_one_device(
-    worked: tuple[Execution, Played], an_update: Callable[[], torch.Tensor]
-) -> None:
-    assert all(value.device == META for value in worked[1])
-    assert an_update().device == META
-
-
-def _reads_back(quantiles: torch.Tensor, level: float) -> object:
-    return float(quantiles.mean())
-
-
-def _comes_from_the_processor(quantiles: torch.Tensor, cost: torch.Tensor, levels: torch.Tensor) -> object:
-    return (torch.ones(20) * quantiles).mean()
-
-
-def _has_a_shape_by_value(quantiles: torch.Tensor, cost: torch.Tensor, levels: torch.Tensor) -> object:
-    return quantiles[cost > 0].mean()
-
-
-WRONG = (("tail_level", _reads_back), ("pinball", _comes_from_the_processor), ("pinball", _has_a_shape_by_value))
-
-
-@pytest.mark.parametrize(("of", "wrong"), WRONG)
-def test_the_same_check_refuses_an_update_that_leaves_it(
-    algorithm: tuple[str, Any, Any],
-    an_update: Callable[[], torch.Tensor],
-    monkeypatch: pytest.MonkeyPatch,
-    of: str,
-    wrong: Callable[..., object],
-) -> None:
-    monkeypatch.setattr(algorithm[1], of, wrong)
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        an_update()
 
 
 # --- the same again -----------------------------------------------------------------------------------------------
